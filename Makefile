@@ -1,0 +1,86 @@
+# defib. `make help` lists what can be made.
+
+MODE    ?= release
+B       := build/$(MODE)
+PREFIX  ?= /usr/local
+DESTDIR ?=
+VERSION := $(shell sed -n 's/.*DEFIB_VERSION "\(.*\)"/\1/p' common/version.h)
+
+# ---- what there is ----
+
+COMMON := clock config err http_client log loop memory name_patterns redis_link redis_url rpc settings timestamp
+PROTO  := alert command container_spec envelope heartbeat json_tools keys registration restart_state vocabulary
+AGENT_CORE := command_gate container_table engine_json label_reader outcome_log stop_cause
+AGENT  := agent cgroup_reader command_server engine_client event_stream heartbeat_publisher state_files
+CONTROLLER_CORE := decider gates liveness policy
+CONTROLLER := agent_link alert_outbox controller heartbeat_consumer restart_store
+
+PURE_MODULES := $(addprefix common/,name_patterns redis_url timestamp) $(addprefix proto/,$(PROTO)) \
+	$(addprefix agent/core/,$(AGENT_CORE)) $(addprefix controller/core/,$(CONTROLLER_CORE))
+MODULES := $(sort $(PURE_MODULES) $(addprefix common/,$(COMMON)) $(addprefix agent/,$(AGENT)) \
+	$(addprefix controller/,$(CONTROLLER)))
+MODULES := $(foreach m,$(MODULES),$(if $(wildcard $(m).c),$(m)))
+PROGRAMS := $(foreach p,agent controller,$(if $(wildcard $(p)/main.c),defib-$(p)))
+UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
+
+# ---- how it is built ----
+
+MSGPACK := $(shell pkg-config --exists msgpack-c && echo msgpack-c || echo msgpack)
+PACKAGES := hiredis libuv libcurl libcjson libcrypto $(MSGPACK)
+CPPFLAGS := -I. -D_GNU_SOURCE $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
+LDLIBS := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lnng -lpthread
+WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Wswitch-enum -Wconversion
+ifneq ($(MODE)$(CI),release)
+WARNINGS += -Werror
+endif
+
+FLAGS_release := -O2 -g -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fstack-clash-protection -fPIE
+LINK_release  := -pie -Wl,-z,relro,-z,now -Wl,--as-needed
+FLAGS_debug   := -O0 -g3
+FLAGS_asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+LINK_asan     := -fsanitize=address,undefined
+FLAGS_tsan    := -O1 -g -fsanitize=thread
+LINK_tsan     := -fsanitize=thread
+FLAGS_cov     := -O0 -g --coverage
+LINK_cov      := --coverage
+ifeq ($(FLAGS_$(MODE)),)
+$(error MODE=$(MODE) is none of release debug asan tsan cov)
+endif
+CFLAGS  ?=
+ALL_CFLAGS = -std=gnu11 $(FLAGS_$(MODE)) $(WARNINGS) $(CFLAGS)
+
+.PHONY: all programs lib unit clean help
+all: programs
+
+programs: $(addprefix $(B)/,$(PROGRAMS)) ## build the programs (MODE=release|debug|asan|tsan|cov) into build/
+ifeq ($(MODE),release)
+	@for program in $(PROGRAMS); do ln -sf release/$$program build/$$program; done
+endif
+
+lib: $(B)/libdefib.a
+
+$(B)/libdefib.a: $(MODULES:%=$(B)/%.o)
+	@rm -f $@
+	ar rcs $@ $^
+
+$(B)/defib-%: $(B)/%/main.o $(B)/libdefib.a
+	$(CC) $(LINK_$(MODE)) -o $@ $^ $(LDLIBS)
+
+$(B)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $(B)/libdefib.a
+	$(CC) $(LINK_$(MODE)) -o $@ $^ -lcmocka $(LDLIBS)
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)
+.SECONDARY:
+
+unit: $(UNIT_TESTS:%=$(B)/tests/unit/%) ## build and run the unit tests
+	@set -e; for test in $^; do echo "== $$test"; $$test; done
+
+clean: ## remove build/
+	rm -rf build
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
