@@ -1,7 +1,8 @@
 # defib. `make help` lists what can be made.
 
 MODE    ?= release
-B       := build/$(MODE)
+O       ?= build
+B       := $(O)/$(MODE)
 PREFIX  ?= /usr/local
 DESTDIR ?=
 VERSION := $(shell sed -n 's/.*DEFIB_VERSION "\(.*\)"/\1/p' common/version.h)
@@ -54,7 +55,7 @@ all: programs
 
 programs: $(addprefix $(B)/,$(PROGRAMS)) ## build the programs (MODE=release|debug|asan|tsan|cov) into build/
 ifeq ($(MODE),release)
-	@for program in $(PROGRAMS); do ln -sf release/$$program build/$$program; done
+	@for program in $(PROGRAMS); do ln -sf release/$$program $(O)/$$program; done
 endif
 
 lib: $(B)/libdefib.a

@@ -36,9 +36,9 @@ struct container_spec {
     int64_t docker_policy_max; /* on-failure:N; 0: no bound */
     char network_parent[LIMIT_ID_SIZE]; /* container:<id> of NetworkMode, PidMode or IpcMode; else empty */
     char compose_project[LIMIT_NAME_SIZE];
-    char depends_on[LIMIT_DEPENDS_ON][LIMIT_NAME_SIZE]; /* fleet names or, in one project, compose services */
-    size_t depends_on_count;
-    uint32_t depends_on_restart; /* bit i: a soft edge with `restart: true` */
+    /* Soft edges: "db,cache:restart": fleet names or, within one compose project, services; `:restart` where
+     * compose says `restart: true`. Comma-separated, no blanks. */
+    char depends_on[LIMIT_DEPENDS_ON_SIZE];
 };
 
 void container_spec_init(struct container_spec *spec); /* no label at all */
