@@ -4,7 +4,8 @@
  * Everything here is called on the loop's thread, except loop_wake_send. Callbacks run on the loop's thread.
  * A `_free` takes its handle at once: no callback of that handle runs afterwards, also when it is called
  * from within that very callback. NULL is allowed in every `_free`. Nothing blocks but loop_run. Running out
- * of memory ends the process.
+ * of memory or of descriptors ends the process. loop_new has SIGPIPE ignored in the whole process: a peer
+ * that left is an EPIPE to whoever wrote.
  */
 #ifndef DEFIB_COMMON_LOOP_H
 #define DEFIB_COMMON_LOOP_H
@@ -24,7 +25,7 @@ void loop_run(struct loop *loop);  /* until loop_stop, or until no active handle
 void loop_stop(struct loop *loop); /* from within a callback: loop_run returns after this turn */
 void loop_free(struct loop *loop); /* all handles were freed before; runs their closing to the end */
 
-/* The time read at the start of this turn, on the clock of clock_mono_now(). */
+/* The time read at the start of this turn, on the clock of clock_mono_now(). Outside loop_run: now. */
 struct mono loop_now(const struct loop *loop);
 
 /* Timers. Starting a running timer moves it. A repeat of 0 fires once. Delays below 0 count as 0. */
@@ -34,9 +35,11 @@ void loop_timer_stop(struct loop_timer *timer);
 void loop_timer_free(struct loop_timer *timer);
 
 /* Readiness of a descriptor that somebody else owns. A poll error is told as readable and writable at once,
- * so that the owner's next read finds the cause (hiredis' own adapter swallows it). Free it before close(). */
+ * so that the owner's next read finds the cause (hiredis' own adapter swallows it). Free it before close().
+ */
 enum { LOOP_READABLE = 1, LOOP_WRITABLE = 2 };
-struct loop_poll *loop_poll_new(struct loop *loop, int fd, void (*on_ready)(void *arg, int events), void *arg);
+struct loop_poll *loop_poll_new(struct loop *loop, int fd, void (*on_ready)(void *arg, int events),
+                                void *arg);
 void loop_poll_watch(struct loop_poll *poll, int events); /* replaces the set; 0 watches nothing */
 void loop_poll_free(struct loop_poll *poll);
 
