@@ -1,0 +1,75 @@
+/*
+ * The agent: all of its modules, wired in the order of the flow. Facts out, commands in; it never decides.
+ *
+ *   engine_client -> event_stream -> container_table -> heartbeat_publisher -> Redis
+ *   command_server -> engine_client
+ *
+ * One loop, one thread. Modules take a `struct agent *` and use the members made before them.
+ *
+ * command_server's side of the contract (agent/command_server.h):
+ *   int command_server_open(struct agent *agent, struct command_server **out, struct err *err);
+ *   void command_server_close(struct command_server *server);                  NULL is allowed
+ *   const char *command_server_url(const struct command_server *server);       with the real port
+ *   uint64_t command_server_epoch(const struct command_server *server);        the highest accepted
+ *   void command_server_set_keys(struct command_server *server, const struct key_ring *keys);   after SIGHUP
+ *   size_t command_server_in_flight(const struct command_server *server);
+ */
+#ifndef DEFIB_AGENT_AGENT_H
+#define DEFIB_AGENT_AGENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "agent/core/container_table.h"
+#include "common/clock.h"
+#include "common/loop.h"
+#include "common/settings.h"
+#include "proto/envelope.h"
+
+struct engine_client;
+struct event_stream;
+struct heartbeat_publisher;
+struct command_server;
+
+struct agent {
+    const struct settings *settings; /* borrowed from main, outlives the agent */
+    struct key_ring keys;            /* count 0: no key file was given */
+    char id[LIMIT_COMMAND_ID_SIZE];  /* random, of this process; seq and change count within it */
+    char boot_id[LIMIT_ID_SIZE];
+    char self_id[LIMIT_ID_SIZE]; /* the container the agent runs in, or "" */
+    struct wall started_at;
+    struct loop *loop;
+    struct container_table_config table_config;
+    struct container_table *table;
+    struct engine_client *engine;
+    struct event_stream *stream;
+    struct heartbeat_publisher *publisher;
+    struct command_server *commands;
+    struct loop_timer *flush_timer; /* changes leave at the end of the turn in which they came */
+    struct loop_timer *tick_timer;
+    uint64_t saved_change;
+    int64_t saved_event_ns;
+    struct mono saved_at;
+    bool is_save_failing;
+};
+
+/* Everything but loop_run: 0, or -errno with the one line for stderr. The agent must be zeroed. Docker and
+ * Redis need not be there. agent_fini is needed in both cases. */
+int agent_init(struct agent *agent, const struct settings *settings, struct err *err);
+void agent_run(struct agent *agent);
+void agent_fini(struct agent *agent);
+
+/* Facts in the table may have changed: publishes what did, at the end of this turn of the loop. Every caller
+ * of a container_table function that takes facts in calls it afterwards. */
+void agent_facts_changed(struct agent *agent);
+
+/* How a command ended: into the container's beat and registration entry, published at the end of this turn.
+ */
+void agent_command_ended(struct agent *agent, const char *container_id, const char *command_hex,
+                         enum answer_code code);
+
+/* The registration document as it stands now, the payload of `inventory`. Fresh text, given. */
+char *agent_inventory(struct agent *agent, size_t *len);
+
+#endif
