@@ -3,8 +3,10 @@
  * settings section of the man pages all read the same rows.
  *
  * A row's value comes from the variable NAME; a secret may instead come from the file that NAME_FILE names
- * (trailing newline dropped; both set is an error). An empty variable counts as not set. The whole text must
- * parse, else -EINVAL and one line that names the setting, its value and what is allowed.
+ * (trailing newlines dropped; both set is an error). An empty variable counts as not set. The whole text must
+ * parse, else -EINVAL and one line that names the setting, its value and what is allowed:
+ *
+ *   HEARTBEAT_TTL_SECS="abc": allowed are seconds from 0.1 to 86400, fractions such as 0.2 too
  */
 #ifndef DEFIB_COMMON_CONFIG_H
 #define DEFIB_COMMON_CONFIG_H
@@ -51,19 +53,32 @@ struct config_row {
 /* Looks variables up; `getenv` in production. */
 typedef const char *(*config_lookup)(void *arg, const char *name);
 
-/* Fills every row of `program` in the zeroed struct at `out`, defaults included. On failure everything
- * that was allocated is freed. Reads files only for NAME_FILE. */
-int config_load(const struct config_row *rows, size_t count, unsigned program, config_lookup lookup, void *arg,
-                void *out, struct err *err);
+/* Fills every row of `program` in the zeroed struct at `out`, defaults included; a row without a default
+ * becomes 0, "" or empty, and so does every text and list of rows that other programs read. 0 or -EINVAL; on
+ * failure everything that was allocated is freed. Blocks on the files of NAME_FILE, reads no others. */
+int config_load(const struct config_row *rows, size_t count, unsigned program, config_lookup lookup,
+                void *arg, void *out, struct err *err);
 void config_free(const struct config_row *rows, size_t count, void *values);
 
-/* One variable NAME=value a line, effective values, secrets as "***" (and passwords inside URLs). */
-void config_print(const struct config_row *rows, size_t count, unsigned program, const void *values, FILE *out);
+/* The value of the row as text (fresh, given): what config_print shows. A secret is "***"; a secret that is a
+ * URL keeps what helps to find a slip, "redis://user:***@host:6379/0", of a web address the host. Logins
+ * inside URLs are masked in other rows as well. */
+char *config_show(const struct config_row *row, const void *values);
+
+/* For cross-checks: fills err with `NAME="value": ` and the text, from the row's present value. Returns
+ * -EINVAL. */
+int config_refuse(const struct config_row *rows, size_t count, const void *values, const char *name,
+                  struct err *err, const char *format, ...) __attribute__((format(printf, 6, 7)));
+
+/* One variable NAME=value a line, effective values as config_show makes them. */
+void config_print(const struct config_row *rows, size_t count, unsigned program, const void *values,
+                  FILE *out);
 
 /* The `--help` table: name, default, range, help. */
 void config_print_help(const struct config_row *rows, size_t count, unsigned program, FILE *out);
 
-/* Reads a whole small file (at most max_bytes) into a fresh string, trailing newlines dropped. */
+/* Reads a whole small file (at most max_bytes) into a fresh string, trailing newlines dropped. Blocks. 0, or
+ * -errno with the path and the cause: -EFBIG where it is larger, -EINVAL where it has a NUL byte. */
 int config_read_file(const char *path, size_t max_bytes, char **out, struct err *err);
 
 #endif

@@ -37,8 +37,9 @@ struct settings {
     int64_t start_deadline_ms;
     int64_t stop_settle_ms;
     int64_t intent_settle_ms;
-    int64_t fast_check_ms; /* 0: acts at once */
-    int64_t restart_stable_ms;
+    int64_t fast_check_ms;     /* 0: acts at once */
+    int64_t restart_stable_ms; /* at least the cooldown */
+    bool restart_stable_given;
     int64_t restart_jitter_pct;
     int64_t docker_policy_grace_ms;
     int64_t restart_stop_timeout_ms;
@@ -52,10 +53,10 @@ struct settings {
     int64_t leader_lease_ms;
     int64_t alert_repeat_ms;
 
-    char *host;        /* agent: DEFIB_HOST, or the host's name */
-    char *id;          /* controller: DEFIB_ID, or host name and pid */
-    char *name_prefix; /* agent: "auto" was already turned into "<host>/" */
-    char *watch_text;  /* "all", "label" or globs */
+    char *host;                 /* agent: DEFIB_HOST, or the host's name */
+    char *id;                   /* controller: DEFIB_ID, or host name and pid */
+    char *name_prefix;          /* agent: "auto" was already turned into "<host>/" */
+    char *watch_text;           /* "all", "label" or globs */
     struct name_patterns watch; /* the globs; empty for all and label */
     char *listen_url;
     char *advertise_url; /* empty: from the listen URL */
@@ -86,8 +87,8 @@ void settings_print(enum settings_program program, const struct settings *settin
 void settings_print_help(enum settings_program program, FILE *out);
 
 /* For main(): handles --help, --version and --check-config and bad arguments (messages, exit code); returns
- * -1 where the program shall run on with *out loaded, else the exit code: 0 or 2. Uses the environment.
- * `summary` is the one-line purpose for --help. */
+ * -1 where the program shall run on with *out loaded, else the exit code: 0, 1 (stdout failed) or 2. Uses the
+ * environment. `summary` is the one-line purpose for --help. */
 int settings_from_command_line(enum settings_program program, const char *name, const char *summary, int argc,
                                char **argv, struct settings *out);
 
