@@ -23,6 +23,9 @@ MODULES := $(sort $(PURE_MODULES) $(addprefix common/,$(COMMON)) $(addprefix age
 MODULES := $(foreach m,$(MODULES),$(if $(wildcard $(m).c),$(m)))
 PROGRAMS := $(foreach p,agent controller,$(if $(wildcard $(p)/main.c),defib-$(p)))
 UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
+TESTS  ?= $(wildcard tests/integration/test_*.sh)
+MAN_PAGES := $(wildcard packaging/man/*.1)
+UNITS  := $(wildcard packaging/systemd/*.service)
 
 # ---- how it is built ----
 
@@ -51,6 +54,7 @@ CFLAGS  ?=
 ALL_CFLAGS = -std=gnu11 $(FLAGS_$(MODE)) $(WARNINGS) $(CFLAGS)
 
 .PHONY: all programs lib unit clean help
+.PHONY: deps deps-build integration check trixie demo install uninstall
 all: programs
 
 programs: $(addprefix $(B)/,$(PROGRAMS)) ## build the programs (MODE=release|debug|asan|tsan|cov) into build/
@@ -77,8 +81,38 @@ $(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $(B)/libdefib.a
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 .SECONDARY:
 
+deps: ## install what is missing for building, testing and the demo (apt-get)
+	@packaging/deps build test
+
+deps-build: ## install what is missing for building only
+	@packaging/deps build
+
 unit: $(UNIT_TESTS:%=$(B)/tests/unit/%) ## build and run the unit tests
-	@set -e; for test in $^; do echo "== $$test"; $$test; done
+	@tests/run unit $^
+
+integration: programs ## run the integration tests (TESTS=… for some files; as root)
+	@tests/run integration $(B) $(TESTS)
+
+check: ## everything a change must pass: builds, checks, unit and integration tests
+	@O=$(O) tests/check
+
+trixie: ## build and run the unit tests on Debian 13 (debootstrap, as root)
+	@tests/trixie $(O)
+
+demo: programs ## kill a container and watch it come back
+	@packaging/demo/demo $(B)
+
+install: programs ## install under PREFIX (/usr/local), staged by DESTDIR
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install $(PROGRAMS:%=$(B)/%) $(DESTDIR)$(PREFIX)/bin
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/lib/systemd/system
+	$(if $(MAN_PAGES),install -m 644 $(MAN_PAGES) $(DESTDIR)$(PREFIX)/share/man/man1)
+	$(if $(UNITS),install -m 644 $(UNITS) $(DESTDIR)$(PREFIX)/lib/systemd/system)
+
+uninstall: ## remove what install installed
+	rm -f $(PROGRAMS:%=$(DESTDIR)$(PREFIX)/bin/%) \
+		$(addprefix $(DESTDIR)$(PREFIX)/share/man/man1/,$(notdir $(MAN_PAGES))) \
+		$(addprefix $(DESTDIR)$(PREFIX)/lib/systemd/system/,$(notdir $(UNITS)))
 
 clean: ## remove build/
 	rm -rf build
