@@ -10,7 +10,7 @@ VERSION := $(shell sed -n 's/.*DEFIB_VERSION "\(.*\)"/\1/p' common/version.h)
 # ---- what there is ----
 
 COMMON := clock config err http_client log loop memory name_patterns redis_link redis_url rpc settings timestamp
-PROTO  := alert command container_spec envelope heartbeat json_tools keys registration restart_state vocabulary
+PROTO  := alert command container_spec envelope heartbeat json_reader json_writer keys msgpack_walk registration restart_state text vocabulary
 AGENT_CORE := command_gate container_table engine_json label_reader outcome_log stop_cause
 AGENT  := agent cgroup_reader command_server engine_client event_stream heartbeat_publisher state_files
 CONTROLLER_CORE := decider gates liveness policy

@@ -11,20 +11,20 @@
 #include "common/clock.h"
 #include "proto/limits.h"
 
-#define ALERT_TYPE_WORDS(X)                                                                                  \
-    X(HEALTH_SUMMARY, "info")                                                                                \
-    X(SERVICE_RESTART_FAILED, "critical")                                                                    \
-    X(SERVICE_RESTARTED, "info")                                                                             \
-    X(SERVICE_RECOVERED, "info")                                                                             \
-    X(SERVICE_HELD, "info")                                                                                  \
-    X(NEEDS_RECREATE, "critical")                                                                            \
-    X(CRASH_LOOP, "warning")                                                                                 \
-    X(AGENT_LOST, "critical")                                                                                \
-    X(AGENT_RECOVERED, "info")                                                                               \
-    X(REDIS_LOST, "critical")                                                                                \
-    X(REDIS_RECOVERED, "info")                                                                               \
-    X(BREAKER_OPEN, "critical")                                                                              \
-    X(BREAKER_CLOSED, "info")                                                                                \
+#define ALERT_TYPE_WORDS(X)               \
+    X(HEALTH_SUMMARY, "info")             \
+    X(SERVICE_RESTART_FAILED, "critical") \
+    X(SERVICE_RESTARTED, "info")          \
+    X(SERVICE_RECOVERED, "info")          \
+    X(SERVICE_HELD, "info")               \
+    X(NEEDS_RECREATE, "critical")         \
+    X(CRASH_LOOP, "warning")              \
+    X(AGENT_LOST, "critical")             \
+    X(AGENT_RECOVERED, "info")            \
+    X(REDIS_LOST, "critical")             \
+    X(REDIS_RECOVERED, "info")            \
+    X(BREAKER_OPEN, "critical")           \
+    X(BREAKER_CLOSED, "info")             \
     X(NAME_COLLISION, "warning")
 
 #define ALERT_MEMBER(type, severity) ALERT_##type,
@@ -43,17 +43,18 @@ struct alert {
     char host[LIMIT_NAME_SIZE];
     char service[LIMIT_NAME_SIZE];
     char container_id[LIMIT_ID_SIZE];
-    char reason[LIMIT_REASON_SIZE];  /* missing_heartbeat, status_unhealthy, oom, exit_1, … */
-    char action[LIMIT_REASON_SIZE];  /* deny_list, not_in_allowlist, restart_failed, max_attempts_exhausted, … */
+    char reason[LIMIT_REASON_SIZE]; /* missing_heartbeat, status_unhealthy, oom, exit_1, … */
+    char action[LIMIT_REASON_SIZE]; /* deny_list, not_in_allowlist, restart_failed, max_attempts_exhausted, …
+                                     */
     char detail[LIMIT_DETAIL_SIZE];
     int64_t attempts;
     struct wall last_attempt;
     struct wall cooldown_until;
     struct wall timestamp;
-    double recovery_secs;            /* SERVICE_RECOVERED; negative: not said */
-    uint64_t seq;                    /* grows with every alert of this controller */
-    bool is_delayed;                 /* came out of the spool */
-    struct alert_totals totals;      /* HEALTH_SUMMARY */
+    double recovery_secs;       /* SERVICE_RECOVERED; negative: not said */
+    uint64_t seq;               /* grows with every alert of this controller */
+    bool is_delayed;            /* came out of the spool */
+    struct alert_totals totals; /* HEALTH_SUMMARY */
 };
 
 void alert_init(struct alert *alert);
@@ -66,19 +67,19 @@ char *alert_encode(const struct alert *alert, size_t *len);
 
 /* One entry of `health:events`. A plain value. */
 struct event_record {
-    char kind[LIMIT_WORD_SIZE];      /* decision, transition, alert, operator, controller */
+    char kind[LIMIT_WORD_SIZE]; /* decision, transition, alert, operator, controller */
     char container[LIMIT_NAME_SIZE];
     char host[LIMIT_NAME_SIZE];
     char container_id[LIMIT_ID_SIZE];
-    char from[LIMIT_WORD_SIZE];      /* states, where one changed */
+    char from[LIMIT_WORD_SIZE]; /* states, where one changed */
     char to[LIMIT_WORD_SIZE];
-    char event[LIMIT_WORD_SIZE];     /* what came in */
-    char action[LIMIT_REASON_SIZE];  /* restart, start, wait, none, … */
+    char event[LIMIT_WORD_SIZE];    /* what came in */
+    char action[LIMIT_REASON_SIZE]; /* restart, start, wait, none, … */
     char reason[LIMIT_REASON_SIZE];
-    char gate[LIMIT_WORD_SIZE];      /* the gate that refused, if one did */
+    char gate[LIMIT_WORD_SIZE]; /* the gate that refused, if one did */
     char detail[LIMIT_DETAIL_SIZE];
     char command_id[LIMIT_COMMAND_ID_SIZE];
-    int64_t attempt, max_attempts;   /* 0, 0: not said */
+    int64_t attempt, max_attempts; /* 0, 0: not said */
     struct wall timestamp;
     uint64_t seq;
 };

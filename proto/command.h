@@ -26,19 +26,19 @@ int command_id_parse(const char *hex, struct command_id *out); /* 0 or -EINVAL *
 
 /* A plain value. */
 struct command {
-    struct command_id id;   /* for `outcome`: the id that is asked about */
+    struct command_id id; /* for `outcome`: the id that is asked about */
     enum command_op op;
     uint64_t epoch;
-    char host[LIMIT_NAME_SIZE];             /* the agent refuses one that is not its own */
+    char host[LIMIT_NAME_SIZE]; /* the agent refuses one that is not its own */
     char container[LIMIT_NAME_SIZE];
     char container_id[LIMIT_ID_SIZE];
-    char expect_started_at[LIMIT_TIME_SIZE];/* Docker's State.StartedAt, byte for byte */
+    char expect_started_at[LIMIT_TIME_SIZE]; /* Docker's State.StartedAt, byte for byte */
     int64_t attempt, max_attempts;
     char reason[LIMIT_REASON_SIZE];
     int64_t stop_timeout_ms;
-    int64_t ttl_ms;                         /* counted from receipt */
-    uint64_t sent_at_ms;                    /* sender's wall clock: for people only */
-    uint64_t if_change;                     /* inventory: nothing newer than this change: no payload; 0: send */
+    int64_t ttl_ms;      /* counted from receipt */
+    uint64_t sent_at_ms; /* sender's wall clock: for people only */
+    uint64_t if_change;  /* inventory: nothing newer than this change: no payload; 0: send */
 };
 
 /* Owns its payload. */
@@ -47,13 +47,13 @@ struct answer {
     enum answer_code code;
     char detail[LIMIT_DETAIL_SIZE];
     char container_id[LIMIT_ID_SIZE];
-    char started_at[LIMIT_TIME_SIZE];       /* of the incarnation that runs now */
+    char started_at[LIMIT_TIME_SIZE]; /* of the incarnation that runs now */
     int64_t took_ms;
-    uint64_t epoch;                         /* the highest that the agent knows */
+    uint64_t epoch; /* the highest that the agent knows */
     char host[LIMIT_NAME_SIZE];
-    char agent[LIMIT_COMMAND_ID_SIZE];      /* random id of the agent's process */
-    uint64_t change;                        /* the inventory's, see registration.h */
-    char *payload;                          /* inventory: a registration document; else NULL */
+    char agent[LIMIT_COMMAND_ID_SIZE]; /* random id of the agent's process */
+    uint64_t change;                   /* the inventory's, see registration.h */
+    char *payload;                     /* inventory: a registration document; else NULL */
     size_t payload_len;
 };
 

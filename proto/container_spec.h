@@ -33,7 +33,7 @@ struct container_spec {
     int64_t backoff_ms[LIMIT_BACKOFF_STEPS];
     size_t backoff_count; /* 0: the setting applies */
     enum docker_policy docker_policy;
-    int64_t docker_policy_max; /* on-failure:N; 0: no bound */
+    int64_t docker_policy_max;          /* on-failure:N; 0: no bound */
     char network_parent[LIMIT_ID_SIZE]; /* container:<id> of NetworkMode, PidMode or IpcMode; else empty */
     char compose_project[LIMIT_NAME_SIZE];
     /* Soft edges: "db,cache:restart": fleet names or, within one compose project, services; `:restart` where

@@ -19,6 +19,7 @@
 #include "proto/vocabulary.h"
 
 struct cJSON;
+struct json_writer;
 
 /* A plain value but for the three trees, which it owns. Zero it, or start with heartbeat_init. Empty text,
  * a zero time and the UNKNOWN members mean "not said". */
@@ -26,30 +27,30 @@ struct heartbeat {
     char service[LIMIT_NAME_SIZE];
     char instance_id[LIMIT_NAME_SIZE];
     enum beat_status status;
-    char status_word[LIMIT_WORD_SIZE]; /* as it came; empty when encoding: the word of `status` */
+    char status_word[LIMIT_WORD_SIZE]; /* as it came; encoded only where `status` is BEAT_UNKNOWN */
     struct wall started_at;
     struct wall timestamp;
     char version[LIMIT_VERSION_SIZE];
     char hostname[LIMIT_NAME_SIZE];
 
     /* additions; an agent fills all of them */
-    char source[LIMIT_WORD_SIZE];         /* "agent", "app", … */
-    char host[LIMIT_NAME_SIZE];           /* DEFIB_HOST */
-    char container[LIMIT_NAME_SIZE];      /* fleet-wide name */
-    char container_id[LIMIT_ID_SIZE];     /* 64 hex digits */
-    char incarnation[LIMIT_TIME_SIZE];    /* Docker's State.StartedAt, byte for byte */
-    char agent[LIMIT_COMMAND_ID_SIZE];    /* random id of the agent's process; seq counts within it */
-    uint64_t seq;                         /* grows with every document this agent publishes; 0: none */
+    char source[LIMIT_WORD_SIZE];      /* "agent", "app", … */
+    char host[LIMIT_NAME_SIZE];        /* DEFIB_HOST */
+    char container[LIMIT_NAME_SIZE];   /* fleet-wide name */
+    char container_id[LIMIT_ID_SIZE];  /* 64 hex digits */
+    char incarnation[LIMIT_TIME_SIZE]; /* Docker's State.StartedAt, byte for byte */
+    char agent[LIMIT_COMMAND_ID_SIZE]; /* random id of the agent's process; seq counts within it */
+    uint64_t seq;                      /* grows with every document this agent publishes; 0: none */
     enum container_state state;
     enum container_health health;
     enum stop_class stop_class;
-    bool is_docker_restarting;            /* Docker's own policy will start it again */
+    bool is_docker_restarting; /* Docker's own policy will start it again */
     bool has_exit_code;
     int exit_code;
     bool oom_killed;
-    int64_t restart_count;                /* -1: not said */
+    int64_t restart_count; /* -1: not said */
     struct wall finished_at;
-    char error[LIMIT_DETAIL_SIZE];        /* Docker's State.Error, cut */
+    char error[LIMIT_DETAIL_SIZE];            /* Docker's State.Error, cut */
     char last_command[LIMIT_COMMAND_ID_SIZE]; /* the id as hex, and how it ended */
     enum answer_code last_command_code;
 
@@ -74,6 +75,9 @@ char *heartbeat_encode(const struct heartbeat *beat, size_t *len);
 
 /* Fresh tree, given; `with_details` false leaves checks, metrics and extra out. */
 struct cJSON *heartbeat_to_json(const struct heartbeat *beat, bool with_details);
+
+/* Writes the fields alone into the object that is open; the same `with_details`. */
+void heartbeat_write(struct json_writer *writer, const struct heartbeat *beat, bool with_details);
 
 void heartbeat_set_check(struct heartbeat *beat, const char *name, bool is_ok);
 void heartbeat_set_metric(struct heartbeat *beat, const char *name, double value);

@@ -35,7 +35,8 @@ size_t key_intent(char out[KEY_SIZE], const char *container);
 size_t key_hold(char out[KEY_SIZE], const char *kind, const char *name);
 
 /* Takes `health:hb:{service}:{instance}` apart at the last colon, other prefixed keys behind the prefix.
- * False where the key is not of that kind, has an empty part or one that is too long. */
+ * False where the key is not of that kind, or a part is empty, too long, not UTF-8 or holds control
+ * characters; the outputs are then undefined. */
 bool key_split_heartbeat(const char *key, size_t len, char service[LIMIT_NAME_SIZE],
                          char instance[LIMIT_NAME_SIZE]);
 bool key_strip_prefix(const char *key, size_t len, const char *prefix, char name[LIMIT_NAME_SIZE]);

@@ -8,10 +8,10 @@
 #define DEFIB_PROTO_LIMITS_H
 
 enum {
-    LIMIT_NAME_SIZE = 256,      /* container with prefix, service, instance, host */
-    LIMIT_ID_SIZE = 72,         /* Docker's 64 hex digits */
-    LIMIT_TIME_SIZE = 40,       /* Docker's StartedAt with nanoseconds, as it came */
-    LIMIT_WORD_SIZE = 32,       /* status words, states, versions of engines */
+    LIMIT_NAME_SIZE = 256, /* container with prefix, service, instance, host */
+    LIMIT_ID_SIZE = 72,    /* Docker's 64 hex digits */
+    LIMIT_TIME_SIZE = 40,  /* Docker's StartedAt with nanoseconds, as it came */
+    LIMIT_WORD_SIZE = 32,  /* status words, states, versions of engines */
     LIMIT_VERSION_SIZE = 64,
     LIMIT_REASON_SIZE = 64,
     LIMIT_DETAIL_SIZE = 256,

@@ -33,17 +33,17 @@ enum { REGISTRATION_COUNTERS = 32 };
 
 struct registration {
     char host[LIMIT_NAME_SIZE];
-    char url[LIMIT_URL_SIZE];           /* what a controller dials */
+    char url[LIMIT_URL_SIZE]; /* what a controller dials */
     char version[LIMIT_VERSION_SIZE];
-    char agent[LIMIT_COMMAND_ID_SIZE];  /* random id of this agent's process */
-    uint64_t change;                    /* grows whenever an entry's facts change; counts within `agent` */
-    uint64_t seq;                       /* grows with every registration written */
+    char agent[LIMIT_COMMAND_ID_SIZE]; /* random id of this agent's process */
+    uint64_t change;                   /* grows whenever an entry's facts change; counts within `agent` */
+    uint64_t seq;                      /* grows with every registration written */
     struct wall started_at;
     struct wall timestamp;
-    char boot_id[LIMIT_ID_SIZE];        /* the host's */
-    bool is_engine_up;                  /* false: the entries are what it last knew */
+    char boot_id[LIMIT_ID_SIZE]; /* the host's */
+    bool is_engine_up;           /* false: the entries are what it last knew */
     char engine_version[LIMIT_VERSION_SIZE];
-    uint64_t epoch;                     /* the highest that this agent has accepted */
+    uint64_t epoch; /* the highest that this agent has accepted */
     struct registration_counter counters[REGISTRATION_COUNTERS];
     size_t counter_count;
     struct registration_entry *entries; /* owned */
@@ -55,7 +55,8 @@ void registration_fini(struct registration *registration);
 
 /* As heartbeat_decode. An entry that does not decode is left out and counted in *bad (may be NULL), the
  * first one's cause in err although 0 is returned; only a document that is none fails. */
-int registration_decode(const char *bytes, size_t len, struct registration *out, size_t *bad, struct err *err);
+int registration_decode(const char *bytes, size_t len, struct registration *out, size_t *bad,
+                        struct err *err);
 
 /* Reads only host, agent and change, at a fraction of the cost: enough to know that nothing is new. The
  * encoder writes these three first. 0, or -EINVAL where they do not stand there: decode the whole. */

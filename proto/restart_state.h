@@ -18,22 +18,24 @@
 
 struct cJSON;
 
+/* Times have second precision as text: cooldown_until and last_completed_at are rounded up, so that nothing
+ * happens early, last_attempt_at down. */
 struct restart_state {
-    int64_t attempt_count;                          /* 0..1000000 */
-    struct wall last_attempt_at;                    /* 0: null */
-    char last_failure_reason[LIMIT_REASON_SIZE];    /* "": null */
-    struct wall cooldown_until;                     /* 0: null */
+    int64_t attempt_count;                       /* 0..1000000 */
+    struct wall last_attempt_at;                 /* 0: null */
+    char last_failure_reason[LIMIT_REASON_SIZE]; /* "": null */
+    struct wall cooldown_until;                  /* 0: null */
     /* additions */
-    char container_id[LIMIT_ID_SIZE];               /* the id that the count belongs to */
+    char container_id[LIMIT_ID_SIZE]; /* the id that the count belongs to */
     char host[LIMIT_NAME_SIZE];
-    char command_id[LIMIT_COMMAND_ID_SIZE];         /* of the last attempt, hex */
+    char command_id[LIMIT_COMMAND_ID_SIZE]; /* of the last attempt, hex */
     enum command_op command_op;
-    char incarnation[LIMIT_TIME_SIZE];              /* that the last command was aimed at */
-    bool is_in_flight;                              /* sent or about to be, outcome not yet known */
+    char incarnation[LIMIT_TIME_SIZE]; /* that the last command was aimed at */
+    bool is_in_flight;                 /* sent or about to be, outcome not yet known */
     bool is_exhausted_alerted;
-    struct wall last_completed_at;                  /* backoff counts from here */
+    struct wall last_completed_at; /* backoff counts from here */
     uint64_t epoch;
-    struct cJSON *extra;                            /* unknown fields, owned, or NULL */
+    struct cJSON *extra; /* unknown fields, owned, or NULL */
 };
 
 void restart_state_init(struct restart_state *state);
@@ -44,7 +46,9 @@ void restart_state_copy(const struct restart_state *state, struct restart_state 
 int restart_state_decode(const char *bytes, size_t len, struct restart_state *out, struct err *err);
 char *restart_state_encode(const struct restart_state *state, size_t *len); /* fresh text, given */
 
-/* After a Redis outage: the higher count (its attempt's fields with it), the later cooldown and completion. */
+/* After a Redis outage: the higher count (its attempt's fields with it), the later cooldown and completion.
+ * Where the two belong to different container ids, the later attempt wins whole. One attempt known twice is
+ * in flight only where both say so. */
 void restart_state_merge(struct restart_state *into, const struct restart_state *other);
 
 #endif
