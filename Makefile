@@ -53,7 +53,7 @@ endif
 CFLAGS  ?=
 ALL_CFLAGS = -std=gnu11 $(FLAGS_$(MODE)) $(WARNINGS) $(CFLAGS)
 
-.PHONY: all programs lib unit clean help
+.PHONY: all programs lib unit checks format-check tidy compdb clean help
 .PHONY: deps deps-build integration check trixie demo install uninstall
 all: programs
 
@@ -113,6 +113,29 @@ uninstall: ## remove what install installed
 	rm -f $(PROGRAMS:%=$(DESTDIR)$(PREFIX)/bin/%) \
 		$(addprefix $(DESTDIR)$(PREFIX)/share/man/man1/,$(notdir $(MAN_PAGES))) \
 		$(addprefix $(DESTDIR)$(PREFIX)/lib/systemd/system/,$(notdir $(UNITS)))
+
+# ---- checks of the source ----
+
+SOURCE_FOLDERS = $(wildcard agent common controller proto tests)
+C_FILES = $(sort $(shell find $(SOURCE_FOLDERS) -name '*.c'))
+H_FILES = $(sort $(shell find $(SOURCE_FOLDERS) -name '*.h'))
+
+checks: $(B)/libdefib.a ## purity of the cores, names of symbols, includes
+	@sh tests/checks/purity.sh $(B) $(PURE_MODULES)
+	@sh tests/checks/naming.sh $(B) $(MODULES)
+	@sh tests/checks/includes.sh
+
+format-check: ## clang-format has nothing to change
+	@clang-format --dry-run -Werror $(C_FILES) $(H_FILES)
+
+tidy: ## clang-tidy finds nothing
+	@printf '%s\0' $(C_FILES) | xargs -0 -n 1 -P 2 sh -c 'clang-tidy --quiet "$$0" -- $(CPPFLAGS) -std=gnu11 2>/dev/null'
+
+compdb: ## write compile_commands.json for editors
+	@{ joint='['; for file in $(C_FILES); do \
+	  printf '%s\n  {"directory": "%s", "file": "%s", "command": "%s"}' "$$joint" "$(CURDIR)" "$$file" \
+	    "$(CC) $(CPPFLAGS) -std=gnu11 $(WARNINGS) -c $$file"; joint=','; done; printf '\n]\n'; \
+	} > compile_commands.json
 
 clean: ## remove build/
 	rm -rf build

@@ -35,7 +35,8 @@ static char *append(char *out, const char *from, const char *to)
 }
 
 /* Hides the password of scheme://user:password@host (or the whole login where it has no colon), and of a
- * secret also a web address' path and any query but ?db=. Errs to the side of hiding: the last @ counts. */
+ * secret also any query but ?db=, and the path unless it is Redis'. Errs to the side of hiding: the last @
+ * counts. */
 static char *mask_url(const char *text, const char *behind_scheme, bool is_secret)
 {
     char *out = memory_alloc(strlen(text) + sizeof "***" + sizeof "/***");
@@ -47,12 +48,12 @@ static char *mask_url(const char *text, const char *behind_scheme, bool is_secre
         to = stpcpy(append(to, from, colon == NULL ? from : colon + 1), "***");
         from = at;
     }
-    bool is_web = strncasecmp(text, "http", 4) == 0;
-    const char *hidden = !is_secret ? NULL : strpbrk(from, is_web ? "/?#" : "?");
+    bool keeps_path = strncasecmp(text, "redis", 5) == 0 || strncasecmp(text, "unix", 4) == 0;
+    const char *hidden = !is_secret ? NULL : strpbrk(from, keeps_path ? "?" : "/?#");
     if (hidden == NULL || strncmp(hidden, "?db=", 4) == 0) {
         stpcpy(to, from);
     } else {
-        stpcpy(append(to, from, hidden), is_web ? "/***" : "?***");
+        stpcpy(append(to, from, hidden), keeps_path ? "?***" : "/***");
     }
     return out;
 }

@@ -18,11 +18,11 @@ void memory_cleanup_free(void *pointer_to_pointer);
 #define cleanup_free __attribute__((cleanup(memory_cleanup_free)))
 
 /* Takes the pointer out of a cleanup variable. */
-#define memory_steal(pointer)                                                                                \
-    __extension__({                                                                                          \
-        __auto_type memory_stolen = (pointer);                                                               \
-        (pointer) = NULL;                                                                                    \
-        memory_stolen;                                                                                       \
+#define memory_steal(pointer)                  \
+    __extension__({                            \
+        __auto_type memory_stolen = (pointer); \
+        (pointer) = NULL;                      \
+        memory_stolen;                         \
     })
 
 #endif

@@ -1,5 +1,6 @@
 /*
- * A comma-separated list of names and globs (`arbees-*`, `web-?`, `[ab]*`), as in the allow and deny lists. Pure.
+ * A comma-separated list of names and globs (`arbees-*`, `web-?`, `[ab]*`), as in the allow and deny lists.
+ * Pure.
  *
  * Blanks around a name are dropped, empty parts skipped. A pattern without glob characters matches by
  * equality. Matching is case-sensitive and over the whole name.

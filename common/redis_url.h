@@ -22,7 +22,8 @@ struct redis_url {
     bool is_tls;
 };
 
-/* 0, or -EINVAL with a text that names the part which is wrong and what is allowed; never shows a password. */
+/* 0, or -EINVAL with a text that names the part which is wrong and what is allowed; never shows a password.
+ */
 int redis_url_parse(const char *text, struct redis_url *out, struct err *err);
 
 /* "host:port/db" or "unix:path/db", for log lines; no secrets. Truncates to size. */

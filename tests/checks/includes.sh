@@ -1,0 +1,58 @@
+#!/bin/sh
+# includes.sh [FOLDER...]: who may include what, in which order. Run in the repository's root.
+#
+# - A library's header stands only in the .c that wraps the library (uthash in any .c); never in a header.
+# - A .c with a header of its own includes that one first, then <...>, then "ours", named from the root.
+# - A header is guarded by DEFIB_ and its path.
+# Prints each offender; exit 1 where there is one.
+set -eu
+
+[ $# -gt 0 ] || set -- agent common controller proto
+
+wrapped() { # header file: 0 where it may be included there
+    case $1 in
+    uv.h | uv/*) [ "$2" = common/loop.c ] ;;
+    hiredis/* | hiredis*.h) [ "$2" = common/redis_link.c ] ;;
+    nng/*) [ "$2" = common/rpc.c ] ;;
+    curl/*) [ "$2" = common/http_client.c ] ;;
+    openssl/*) [ "$2" = proto/envelope.c ] ;;
+    msgpack.h | msgpack/*) [ "$2" = proto/command.c ] || [ "$2" = proto/envelope.c ] ;;
+    cJSON.h | cjson/*) case $2 in proto/*.c | agent/core/engine_json.c) ;; *) return 1 ;; esac ;;
+    microhttpd.h) case $2 in controller/serve/*.c) ;; *) return 1 ;; esac ;;
+    uthash.h | utlist.h | utarray.h) case $2 in *.c) ;; *) return 1 ;; esac ;;
+    arpa/* | linux/* | net/* | netinet/* | sys/*) ;; # libc and kernel
+    */*) return 1 ;; # a library that has no wrapper yet: name it here
+    esac
+}
+
+check_file() {
+    file=$1
+    own=${file%.c}.h
+    [ "$own" != "$file" ] && [ -e "$own" ] || own=
+    number=0
+    has_ours=no
+    sed -nE 's/^[[:space:]]*#[[:space:]]*include[[:space:]]+([<"])([^>"]+)[>"].*/\1 \2/p' "$file" |
+        while read -r kind header; do
+            number=$((number + 1))
+            if [ $number = 1 ] && [ -n "$own" ]; then
+                [ "$kind $header" = "\" $own" ] || echo "includes: $file does not include \"$own\" first"
+            elif [ "$kind" = '<' ]; then
+                [ $has_ours = no ] || echo "includes: $file has <$header> after our own headers"
+                wrapped "$header" "$file" || echo "includes: $file may not include <$header>"
+            else
+                has_ours=yes
+                [ -e "$header" ] || echo "includes: $file names \"$header\", which is no path from the root"
+            fi
+        done
+    case $file in
+    *.h)
+        guard=DEFIB_$(echo "$file" | tr 'a-z/.' 'A-Z__')
+        grep -qx "#ifndef $guard" "$file" || echo "includes: $file is not guarded by $guard"
+        ;;
+    esac
+}
+
+files=$(find "$@" -name '*.[ch]' | sort)
+[ -n "$files" ] || { echo "includes: no files in $*"; exit 1; }
+offences=$(for file in $files; do check_file "$file"; done)
+[ -z "$offences" ] || { echo "$offences"; exit 1; }
