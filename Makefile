@@ -9,7 +9,7 @@ VERSION := $(shell sed -n 's/.*DEFIB_VERSION "\(.*\)"/\1/p' common/version.h)
 
 # ---- what there is ----
 
-COMMON := clock config err http_client log loop memory name_patterns redis_link redis_url rpc settings timestamp
+COMMON := clock config err http_client log loop memory name_patterns redis_link redis_url resolver rpc settings timestamp
 PROTO  := alert command container_spec envelope heartbeat json_reader json_writer keys msgpack_walk registration restart_state text vocabulary
 AGENT_CORE := command_gate container_table engine_json label_reader outcome_log stop_cause
 AGENT  := agent cgroup_reader command_server engine_client event_stream heartbeat_publisher state_files
@@ -30,8 +30,9 @@ UNITS  := $(wildcard packaging/systemd/*.service)
 # ---- how it is built ----
 
 MSGPACK := $(shell pkg-config --exists msgpack-c && echo msgpack-c || echo msgpack)
-PACKAGES := hiredis libuv libcurl libcjson libcrypto $(MSGPACK)
-CPPFLAGS := -I. -D_GNU_SOURCE $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
+HIREDIS_SSL := $(shell pkg-config --exists hiredis_ssl openssl && echo hiredis_ssl openssl)
+PACKAGES := hiredis $(HIREDIS_SSL) libuv libcurl libcjson libcrypto $(MSGPACK)
+CPPFLAGS := -I. -D_GNU_SOURCE $(if $(HIREDIS_SSL),-DDEFIB_HAVE_HIREDIS_SSL) $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 LDLIBS := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lnng -lpthread
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Wswitch-enum -Wconversion
 ifneq ($(MODE)$(CI),release)

@@ -1,5 +1,5 @@
 /*
- * One connection to Redis that comes back for ever: hiredis' async API on our loop, its header in
+ * One connection to Redis that comes back for ever: hiredis' buffers and parser on our loop, its header in
  * redis_link.c alone. hiredis 0.14 and 1.x.
  *
  * What hiredis leaves to us is done here: connect deadline, a deadline for every command, a PING when idle
@@ -10,7 +10,10 @@
  * All calls and callbacks are on the loop's thread; nothing blocks. Commands that are queued in one turn of
  * the loop leave in one write. A callback gets `reply == NULL` when the link went down, timed out or was
  * closed before the answer came: the command may or may not have run. Every accepted command's callback runs
- * exactly once.
+ * exactly once. A callback may call anything here, redis_link_close of its own link included.
+ *
+ * A host name is looked up anew for each round of tries, off the loop's thread; all its addresses are tried.
+ * After a stall of this process answers that have arrived meanwhile are read before a deadline counts.
  */
 #ifndef DEFIB_COMMON_REDIS_LINK_H
 #define DEFIB_COMMON_REDIS_LINK_H
@@ -35,19 +38,24 @@ enum redis_reply_type {
 };
 
 struct redis_link_options {
-    const struct redis_url *url;                      /* borrows: copied */
-    const char *client_name;                          /* borrows: copied; for CLIENT LIST */
-    const char *subscribe;                            /* a channel: the link only listens; NULL: a command link */
-    int64_t connect_timeout_ms;                       /* 0 = 3000 */
-    int64_t command_timeout_ms;                       /* 0 = 3000; from the call to the whole answer */
-    int64_t ping_interval_ms;                         /* 0 = 5000; a silent link is down after this + the deadline */
-    size_t max_pending;                               /* commands without an answer; 0 = 200000 */
-    void (*on_up)(void *arg);                         /* connected, authenticated, subscribed where asked for */
-    void (*on_down)(void *arg, const char *reason);   /* once for each loss, and once if the first connect fails
-                                                         (then at every changed reason, not at every try) */
+    const struct redis_url *url; /* borrows: copied */
+    const char *client_name;     /* borrows: copied; for CLIENT LIST */
+    const char *subscribe;       /* a channel: the link only listens; NULL: a command link */
+    int64_t connect_timeout_ms;  /* 0 = 3000 */
+    int64_t command_timeout_ms;  /* 0 = 3000; from the call to the whole answer */
+    int64_t ping_interval_ms;    /* 0 = 5000; a silent link is down after this + the deadline */
+    size_t max_pending;          /* commands without an answer; 0 = 200000 */
+    void (*on_up)(void *arg);    /* connected, authenticated, subscribed where asked for */
+    void (*on_down)(void *arg, const char *reason); /* once for each loss, and once if the first connect fails
+                                                       (then at every changed reason, not at every try);
+                                                       "host:port/db: connection refused", "…: LOADING …" */
     void (*on_message)(void *arg, const char *payload, size_t len); /* subscribing links; borrowed bytes */
     void *arg;
 };
+
+/* Whether rediss:// works: Debian 12's hiredis has no TLS. A link to an is_tls URL without it never gets up.
+ */
+bool redis_link_has_tls(void);
 
 /* Starts connecting at once; on_up and on_down come later, never from within this call. Never fails:
  * what cannot be reached is tried again for ever. */
@@ -64,7 +72,8 @@ struct mono redis_link_up_since(const struct redis_link *link);
 /* The server's run_id as INFO told at the last connect, "" before. It changes when Redis restarts. */
 const char *redis_link_run_id(const struct redis_link *link);
 
-/* The peer of the TCP connection as numeric text ("172.17.0.2", 6379), false while down or on a Unix socket. */
+/* The peer of the TCP connection as numeric text ("172.17.0.2", 6379), false while down or on a Unix socket.
+ */
 bool redis_link_peer(const struct redis_link *link, char *host, size_t size, int *port);
 
 typedef void (*redis_link_callback)(void *arg, const struct redis_reply *reply);
@@ -75,11 +84,13 @@ int redis_link_command(struct redis_link *link, redis_link_callback on_reply, vo
                        const char *const *argv, const size_t *argv_len);
 
 /* The caller saw an answer that means this server is of no use now (READONLY, a lost marker): drop the
- * connection and start over with backoff. on_down gets `reason`. */
+ * connection and start over with backoff. Pending callbacks (with NULL) and on_down run before it returns;
+ * on_down gets "where: reason". Nothing happens while the link is down. */
 void redis_link_fail(struct redis_link *link, const char *reason);
 
 enum redis_reply_type redis_reply_type(const struct redis_reply *reply); /* NULL is REDIS_REPLY_FAILURE */
-const char *redis_reply_text(const struct redis_reply *reply, size_t *len); /* TEXT, FAILURE; else NULL, 0 */
+/* TEXT and FAILURE, with a NUL behind it; else NULL and 0. len may be NULL. */
+const char *redis_reply_text(const struct redis_reply *reply, size_t *len);
 int64_t redis_reply_number(const struct redis_reply *reply);
 size_t redis_reply_count(const struct redis_reply *reply); /* of a LIST, else 0 */
 const struct redis_reply *redis_reply_at(const struct redis_reply *reply, size_t index);
