@@ -9,10 +9,10 @@ VERSION := $(shell sed -n 's/.*DEFIB_VERSION "\(.*\)"/\1/p' common/version.h)
 
 # ---- what there is ----
 
-COMMON := clock config err http_client log loop memory name_patterns redis_link redis_url resolver rpc settings timestamp
+COMMON := clock config err http_client key_file log loop memory name_patterns redis_link redis_url resolver rpc settings timestamp
 PROTO  := alert command container_spec envelope heartbeat json_reader json_writer keys msgpack_walk registration restart_state text vocabulary
 AGENT_CORE := command_gate container_table engine_json label_reader outcome_log stop_cause
-AGENT  := agent cgroup_reader command_server engine_client event_stream heartbeat_publisher state_files
+AGENT  := agent cgroup_reader command_desk command_runner command_server engine_client event_stream heartbeat_publisher outcome_file state_files
 CONTROLLER_CORE := decider gates liveness policy
 CONTROLLER := agent_link alert_outbox controller heartbeat_consumer restart_store
 
@@ -22,6 +22,7 @@ MODULES := $(sort $(PURE_MODULES) $(addprefix common/,$(COMMON)) $(addprefix age
 	$(addprefix controller/,$(CONTROLLER)))
 MODULES := $(foreach m,$(MODULES),$(if $(wildcard $(m).c),$(m)))
 PROGRAMS := $(foreach p,agent controller,$(if $(wildcard $(p)/main.c),defib-$(p)))
+TEST_TOOLS := $(patsubst %.c,%,$(wildcard tests/tools/*.c))
 UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 TESTS  ?= $(wildcard tests/integration/test_*.sh)
 MAN_PAGES := $(wildcard packaging/man/*.1)
@@ -79,6 +80,9 @@ $(B)/%.o: %.c
 $(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $(B)/libdefib.a
 	$(CC) $(LINK_$(MODE)) -o $@ $^ -lcmocka $(LDLIBS)
 
+$(B)/tests/tools/%: $(B)/tests/tools/%.o $(B)/libdefib.a
+	$(CC) $(LINK_$(MODE)) -o $@ $^ $(LDLIBS)
+
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 .SECONDARY:
 
@@ -91,7 +95,7 @@ deps-build: ## install what is missing for building only
 unit: $(UNIT_TESTS:%=$(B)/tests/unit/%) ## build and run the unit tests
 	@tests/run unit $^
 
-integration: programs ## run the integration tests (TESTS=… for some files; as root)
+integration: programs $(addprefix $(B)/,$(TEST_TOOLS)) ## run the integration tests (TESTS=… for some files; as root)
 	@tests/run integration $(B) $(TESTS)
 
 check: ## everything a change must pass: builds, checks, unit and integration tests

@@ -101,27 +101,21 @@ static bool check_target(const struct command_gate_input *input, struct command_
 
 static bool check_denied(const struct command_gate_input *input, struct command_verdict *out)
 {
-    const struct command_facts *facts = input->facts;
-    if (facts->is_own) {
-        return object(out, ANSWER_REFUSED_DENIED, "it is a part of defib");
+    if (input->facts->denied == NULL) {
+        return false;
     }
-    if (facts->is_redis_in_use) {
-        return object(out, ANSWER_REFUSED_DENIED, "it is the Redis in use");
-    }
-    if (facts->is_denied_by_agent ||
-        (input->deny != NULL && name_patterns_match(input->deny, input->command->container))) {
-        return object(out, ANSWER_REFUSED_DENIED, "RESTART_DENY_SERVICES of this host names it");
-    }
-    if (facts->restart_label == RESTART_LABEL_DENY) {
-        return object(out, ANSWER_REFUSED_DENIED, "its label defib.restart says deny");
-    }
-    return false;
+    object(out, ANSWER_REFUSED_DENIED, "");
+    snprintf(out->detail, sizeof out->detail, "never touched here: %.64s", input->facts->denied);
+    return true;
 }
 
 static bool check_incarnation(const struct command_gate_input *input, struct command_verdict *out)
 {
     if (is_same(input->facts->started_at, input->command->expect_started_at)) {
         return false;
+    }
+    if (input->facts->started_at[0] == '\0') {
+        return object(out, ANSWER_REFUSED_HELD, "the agent has not looked at it yet");
     }
     bool is_up = input->facts->state == CONTAINER_RUNNING || input->facts->state == CONTAINER_PAUSED;
     object(out, is_up ? ANSWER_ALREADY_RESTARTED : ANSWER_STALE_TARGET, "");

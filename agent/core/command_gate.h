@@ -14,9 +14,7 @@
 #include <stdint.h>
 
 #include "agent/core/outcome_log.h"
-#include "common/name_patterns.h"
 #include "proto/command.h"
-#include "proto/container_spec.h"
 #include "proto/limits.h"
 #include "proto/vocabulary.h"
 
@@ -35,14 +33,11 @@ enum {
 /* One container as the agent sees it. A plain value. */
 struct command_facts {
     char container_id[LIMIT_ID_SIZE];
-    char started_at[LIMIT_TIME_SIZE]; /* Docker's State.StartedAt */
+    char started_at[LIMIT_TIME_SIZE]; /* Docker's State.StartedAt; "": not inspected yet */
     enum container_state state;
     enum stop_class stop_class;
     bool is_docker_restarting; /* Docker's own policy is about to start it */
-    bool is_own;               /* as in container_spec */
-    bool is_redis_in_use;
-    bool is_denied_by_agent;
-    enum restart_label restart_label;
+    const char *denied;        /* borrowed: why it is never touched (container_table_is_denied), or NULL */
 };
 
 struct command_gate_input {
@@ -53,7 +48,6 @@ struct command_gate_input {
     const struct outcome *known;       /* what is remembered of this id, or NULL */
     bool is_in_flight;                 /* this very id is being worked on */
     const struct command_facts *facts; /* NULL: no watched container has this name */
-    const struct name_patterns *deny;  /* RESTART_DENY_SERVICES, or NULL */
     bool is_busy;                      /* another command for this container is being worked on */
     size_t changes_short;              /* of this container within COMMAND_GATE_SHORT_MS */
     size_t changes_long;               /* within COMMAND_GATE_LONG_MS */
