@@ -60,17 +60,12 @@ int config_load(const struct config_row *rows, size_t count, unsigned program, c
                 void *arg, void *out, struct err *err);
 void config_free(const struct config_row *rows, size_t count, void *values);
 
-/* The value of the row as text (fresh, given): what config_print shows. A secret is "***"; a secret that is a
- * URL keeps what helps to find a slip, "redis://user:***@host:6379/0", of a web address the host. Logins
- * inside URLs are masked in other rows as well. */
-char *config_show(const struct config_row *row, const void *values);
-
-/* For cross-checks: fills err with `NAME="value": ` and the text, from the row's present value. Returns
+/* For cross-checks: fills err with `NAME="value": ` and `allowed`, from the row's present value. Returns
  * -EINVAL. */
 int config_refuse(const struct config_row *rows, size_t count, const void *values, const char *name,
-                  struct err *err, const char *format, ...) __attribute__((format(printf, 6, 7)));
+                  struct err *err, const char *allowed);
 
-/* One variable NAME=value a line, effective values as config_show makes them. */
+/* One variable NAME=value a line, effective values; secrets, and logins inside URLs, are masked by "***". */
 void config_print(const struct config_row *rows, size_t count, unsigned program, const void *values,
                   FILE *out);
 

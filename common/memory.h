@@ -7,8 +7,8 @@
 
 #include <stddef.h>
 
-void *memory_alloc(size_t size); /* zeroed */
-void *memory_grow(void *block, size_t count, size_t item_size);
+void *memory_alloc(size_t size) __attribute__((returns_nonnull)); /* zeroed */
+void *memory_grow(void *block, size_t count, size_t item_size) __attribute__((returns_nonnull));
 char *memory_copy_text(const char *text); /* NULL stays NULL */
 
 /* Copies at most size - 1 bytes and ends with NUL. True where all of it fitted. */

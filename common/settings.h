@@ -6,6 +6,7 @@
 #define DEFIB_COMMON_SETTINGS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -91,6 +92,9 @@ void settings_print_help(enum settings_program program, FILE *out);
  * environment. `summary` is the one-line purpose for --help. */
 int settings_from_command_line(enum settings_program program, const char *name, const char *summary, int argc,
                                char **argv, struct settings *out);
+
+/* The table itself, for what is made from it. Borrowed, static. */
+const struct config_row *settings_rows(size_t *count);
 
 /* True for tcp://127.x, tcp://[::1], tcp://localhost (and tls+tcp), ipc://, inproc://. Pure. */
 bool settings_is_local_url(const char *url);
