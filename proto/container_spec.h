@@ -14,6 +14,7 @@
 #include "proto/vocabulary.h"
 
 struct cJSON;
+struct json_writer;
 
 /* A plain value. -1 means "no label": the setting applies. */
 struct container_spec {
@@ -45,6 +46,9 @@ void container_spec_init(struct container_spec *spec); /* no label at all */
 
 /* Fresh object, given; leaves out what says nothing. */
 struct cJSON *container_spec_to_json(const struct container_spec *spec);
+
+/* Writes the same object under `key`. */
+void container_spec_write(struct json_writer *writer, const char *key, const struct container_spec *spec);
 
 /* Borrows the tree; unknown fields are ignored. 0, or -EINVAL naming the field. */
 int container_spec_from_json(const struct cJSON *tree, struct container_spec *out, struct err *err);

@@ -63,7 +63,7 @@ int registration_decode(const char *bytes, size_t len, struct registration *out,
 int registration_peek(const char *bytes, size_t len, char host[LIMIT_NAME_SIZE],
                       char agent[LIMIT_COMMAND_ID_SIZE], uint64_t *change);
 
-/* Fresh text, given. NULL where it would be over LIMIT_REGISTRATION_BYTES. */
+/* Fresh text, given. NULL where it would be over LIMIT_REGISTRATION_BYTES or _CONTAINERS. */
 char *registration_encode(const struct registration *registration, size_t *len);
 
 #endif
