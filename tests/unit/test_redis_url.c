@@ -1,0 +1,165 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/redis_url.h"
+
+static void takes_good_ones_apart(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        struct redis_url url;
+        const char *described;
+    } CASES[] = {
+        {"redis://127.0.0.1", {.host = "127.0.0.1", .port = 6379}, "127.0.0.1:6379/0"},
+        {"redis://redis:6380", {.host = "redis", .port = 6380}, "redis:6380/0"},
+        {"redis://redis/", {.host = "redis", .port = 6379}, "redis:6379/0"},
+        {"redis://redis:1/15", {.host = "redis", .port = 1, .db = 15}, "redis:1/15"},
+        {"redis://redis?db=7", {.host = "redis", .port = 6379, .db = 7}, "redis:6379/7"},
+        {"REDIS://redis:65535/65535", {.host = "redis", .port = 65535, .db = 65535}, "redis:65535/65535"},
+        {"rediss://r.example.com",
+         {.host = "r.example.com", .port = 6379, .is_tls = true},
+         "r.example.com:6379/0"},
+        {"redis://:pw@h", {.host = "h", .port = 6379, .password = "pw"}, "h:6379/0"},
+        {"redis://me@h", {.host = "h", .port = 6379, .user = "me"}, "h:6379/0"},
+        {"redis://me:pw@h:2/3", {.host = "h", .port = 2, .user = "me", .password = "pw", .db = 3}, "h:2/3"},
+        {"redis://m%65:p%40%3a%2F%25@h",
+         {.host = "h", .port = 6379, .user = "me", .password = "p@:/%"},
+         "h:6379/0"},
+        {"redis://me:p@:w@h", {.host = "h", .port = 6379, .user = "me", .password = "p@:w"}, "h:6379/0"},
+        {"redis://[::1]", {.host = "::1", .port = 6379}, "[::1]:6379/0"},
+        {"redis://u:p@[fe80::1%eth0]:7/1",
+         {.host = "fe80::1%eth0", .port = 7, .user = "u", .password = "p", .db = 1},
+         "[fe80::1%eth0]:7/1"},
+        {"unix:///run/redis.sock", {.path = "/run/redis.sock"}, "unix:/run/redis.sock/0"},
+        {"unix:///a%20b?db=3", {.path = "/a b", .db = 3}, "unix:/a b/3"},
+        {"unix://u:p@/run/r", {.path = "/run/r", .user = "u", .password = "p"}, "unix:/run/r/0"},
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        struct redis_url url;
+        struct err err = {.code = 0};
+        if (redis_url_parse(CASES[i].text, &url, &err) != 0) {
+            fail_msg("%s: %s", CASES[i].text, err.text);
+        }
+        assert_string_equal(CASES[i].url.host, url.host);
+        assert_string_equal(CASES[i].url.path, url.path);
+        assert_string_equal(CASES[i].url.user, url.user);
+        assert_string_equal(CASES[i].url.password, url.password);
+        assert_int_equal(CASES[i].url.port, url.port);
+        assert_int_equal(CASES[i].url.db, url.db);
+        assert_int_equal(CASES[i].url.is_tls, url.is_tls);
+        char described[128];
+        redis_url_describe(&url, described, sizeof described);
+        assert_string_equal(CASES[i].described, described);
+    }
+}
+
+static void refuses_bad_ones_and_keeps_the_password(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *said;
+    } CASES[] = {
+        {"", "begin with"},
+        {"redis:/h", "begin with"},
+        {"127.0.0.1:6379", "begin with"},
+        {"http://h", "begin with"},
+        {"redis+sentinel://h:26379/mymaster", "Sentinel"},
+        {"redis://", "host"},
+        {"redis://:6379", "host"},
+        {"redis://u:secret@", "host"},
+        {"redis://u:secret@h x", "host"},
+        {"redis://h:", "port"},
+        {"redis://h:0", "port"},
+        {"redis://h:65536", "port"},
+        {"redis://h:+1", "port"},
+        {"redis://h:99999999999999999999", "port"},
+        {"redis://::1", "host"},
+        {"redis://2001:db8::1", "port"},
+        {"redis://[::1", "brackets"},
+        {"redis://[::1]6379", "brackets"},
+        {"redis://[]", "host"},
+        {"redis://h/-1", "database"},
+        {"redis://h/65536", "database"},
+        {"redis://h/1/2", "database"},
+        {"redis://h/x", "database"},
+        {"redis://h?db=", "database"},
+        {"redis://h?db=1&x=2", "database"},
+        {"redis://h?password=secret", "?db="},
+        {"redis://u:secret%4@h", "password"},
+        {"redis://u:secret%@h", "password"},
+        {"redis://u:secret%zz@h", "password"},
+        {"redis://u:secret%00@h", "password"},
+        {"redis://u%4:secret@h", "user"},
+        {"unix://", "absolute"},
+        {"unix:///", "absolute"},
+        {"unix://run/redis.sock", "absolute"},
+        {"unix://u:secret@h/run", "absolute"},
+        {"unix:///run/x?secret", "?db="},
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        struct redis_url url = {.db = -5};
+        struct err err = {.code = 0};
+        if (redis_url_parse(CASES[i].text, &url, &err) != -EINVAL) {
+            fail_msg("%s was taken", CASES[i].text);
+        }
+        if (strstr(err.text, CASES[i].said) == NULL || strstr(err.text, "secret") != NULL) {
+            fail_msg("%s: %s", CASES[i].text, err.text);
+        }
+        assert_int_equal(-5, url.db);
+    }
+}
+
+/* Each part at its bound and one past it. */
+static void bounds_of_the_parts(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *format;
+        size_t room;
+    } CASES[] = {{"redis://%s", 255}, {"redis://%s@h", 127}, {"redis://:%s@h", 511}, {"unix:///%s", 106}};
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        for (size_t extra = 0; extra < 2; extra++) {
+            char part[600], text[700];
+            size_t len = CASES[i].room + extra;
+            memset(part, 'a', len);
+            part[len] = '\0';
+            char *at = stpncpy(text, CASES[i].format, strcspn(CASES[i].format, "%"));
+            stpcpy(stpcpy(at, part), strchr(CASES[i].format, '%') + 2);
+            struct redis_url url;
+            assert_int_equal(extra == 0 ? 0 : -EINVAL, redis_url_parse(text, &url, NULL));
+        }
+    }
+}
+
+static void describing_cuts_to_the_size(void **state)
+{
+    (void)state;
+    struct redis_url url;
+    assert_int_equal(0, redis_url_parse("redis://redis:6379", &url, NULL));
+    char out[8] = "zzzzzzz";
+    redis_url_describe(&url, out, 6);
+    assert_string_equal("redis", out);
+    assert_int_equal('z', out[6]);
+    redis_url_describe(&url, out, 0);
+    assert_string_equal("redis", out);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(takes_good_ones_apart),
+        cmocka_unit_test(refuses_bad_ones_and_keeps_the_password),
+        cmocka_unit_test(bounds_of_the_parts),
+        cmocka_unit_test(describing_cuts_to_the_size),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
