@@ -26,7 +26,7 @@ PROGRAMS := $(foreach p,agent controller,$(if $(wildcard $(p)/main.c),defib-$(p)
 TEST_TOOLS := $(patsubst %.c,%,$(wildcard tests/tools/*.c))
 UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 TESTS  ?= $(wildcard tests/integration/test_*.sh)
-MAN_PAGES := $(wildcard packaging/man/*.1)
+MAN_PAGES := $(patsubst packaging/man/%.in,$(B)/man/%,$(wildcard packaging/man/*.8.in))
 UNITS  := $(wildcard packaging/systemd/*.service)
 
 # ---- how it is built ----
@@ -57,7 +57,7 @@ CFLAGS  ?=
 ALL_CFLAGS = -std=gnu11 $(FLAGS_$(MODE)) $(WARNINGS) $(CFLAGS)
 
 .PHONY: all programs lib unit checks format-check tidy compdb clean help
-.PHONY: deps deps-build integration check trixie demo install uninstall
+.PHONY: man docs docs-check deps deps-build integration check trixie demo install uninstall
 all: programs
 
 programs: $(addprefix $(B)/,$(PROGRAMS)) ## build the programs (MODE=release|debug|asan|tsan|cov) into build/
@@ -108,16 +108,34 @@ trixie: ## build and run the unit tests on Debian 13 (debootstrap, as root)
 demo: programs ## kill a container and watch it come back
 	@packaging/demo/demo $(B)
 
-install: programs ## install under PREFIX (/usr/local), staged by DESTDIR
+man: $(MAN_PAGES) ## the man pages, with the settings as --help tells them
+
+$(B)/man/%.8: packaging/man/%.8.in packaging/man/settings.sh $(B)/%
+	@mkdir -p $(@D)
+	@packaging/man/settings.sh roff $(B)/$* $< $(VERSION) > $@
+
+SETTINGS_TABLE = packaging/man/settings.sh markdown $(B)/defib-agent $(B)/defib-controller
+
+docs: programs ## write the table of settings into README.md
+	@$(SETTINGS_TABLE) > $(B)/settings.md
+	@sed -i -e '/^<!-- settings -->/,/^<!-- end of settings -->/{//!d}' -e '/^<!-- settings -->/r $(B)/settings.md' README.md
+
+docs-check: programs man ## README.md's table is what the programs say; the man pages are well-formed
+	@$(SETTINGS_TABLE) > $(B)/settings.md
+	@sed -n '/^<!-- settings -->/,/^<!-- end of settings -->/{//!p}' README.md | diff - $(B)/settings.md || \
+		{ echo 'README.md: the table of settings is not current: make docs'; exit 1; }
+	@for page in $(MAN_PAGES); do mandoc -T lint -W warning $$page || exit 1; done
+
+install: programs man ## install under PREFIX (/usr/local), staged by DESTDIR
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install $(PROGRAMS:%=$(B)/%) $(DESTDIR)$(PREFIX)/bin
-	install -d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/lib/systemd/system
-	$(if $(MAN_PAGES),install -m 644 $(MAN_PAGES) $(DESTDIR)$(PREFIX)/share/man/man1)
+	install -d $(DESTDIR)$(PREFIX)/share/man/man8 $(DESTDIR)$(PREFIX)/lib/systemd/system
+	$(if $(MAN_PAGES),install -m 644 $(MAN_PAGES) $(DESTDIR)$(PREFIX)/share/man/man8)
 	$(if $(UNITS),install -m 644 $(UNITS) $(DESTDIR)$(PREFIX)/lib/systemd/system)
 
 uninstall: ## remove what install installed
 	rm -f $(PROGRAMS:%=$(DESTDIR)$(PREFIX)/bin/%) \
-		$(addprefix $(DESTDIR)$(PREFIX)/share/man/man1/,$(notdir $(MAN_PAGES))) \
+		$(addprefix $(DESTDIR)$(PREFIX)/share/man/man8/,$(notdir $(MAN_PAGES))) \
 		$(addprefix $(DESTDIR)$(PREFIX)/lib/systemd/system/,$(notdir $(UNITS)))
 
 # ---- checks of the source ----
