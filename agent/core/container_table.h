@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "agent/core/engine_json.h"
+#include "agent/core/self_finder.h"
 #include "agent/core/stop_cause.h"
 #include "common/clock.h"
 #include "common/name_patterns.h"
@@ -98,6 +99,9 @@ void container_table_sweep_begin(struct container_table *table);
 void container_table_sweep(struct container_table *table, const struct engine_summary *rows, size_t count,
                            enum container_sweep what, struct mono now);
 
+/* A whole list came in since the table was made: what is not in it does not exist. */
+bool container_table_has_swept(const struct container_table *table);
+
 /* The next id to inspect, marked as asked; NULL: none. Ends with one of the three behind it. */
 const char *container_table_next_inspect(struct container_table *table);
 void container_table_inspected(struct container_table *table, const struct engine_container *facts,
@@ -121,14 +125,7 @@ void container_table_stream_back(struct container_table *table, enum container_d
 void container_table_host_booted(struct container_table *table);
 
 /* Where our Redis is, for spec.is_redis_in_use. Borrowed for the call. Flags only grow (sticky by name). */
-struct container_redis_place {
-    const char *host;   /* of REDIS_URL; "" for a socket */
-    const char *socket; /* path of a Unix socket, else "" */
-    const char *peer;   /* numeric peer of our link; "" not known */
-    int port;
-    bool is_peer_local; /* the peer is an address of this host, or loopback */
-};
-void container_table_redis_place(struct container_table *table, const struct container_redis_place *place);
+void container_table_redis_place(struct container_table *table, const struct self_finder_redis *place);
 
 /* A durable intent was found for this id (Redis): it is an operator's stop. */
 void container_table_intended(struct container_table *table, const char *id, struct mono now);

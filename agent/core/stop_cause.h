@@ -23,6 +23,7 @@ struct stop_evidence {
     int64_t die_ns;
     int64_t stop_ns;
     int64_t oom_ns;
+    int64_t first_kill_ns;
     int64_t kill_ns;  /* of the last kill */
     int first_signal; /* of the kills that still count; 0: none */
     int last_signal;

@@ -1,0 +1,258 @@
+#include "agent/core/container_entry.h"
+
+#include <string.h>
+
+#include "common/memory.h"
+
+bool container_entry_is_down(const struct container_entry *entry)
+{
+    enum container_state state = entry->pub.state;
+    return state == CONTAINER_EXITED || state == CONTAINER_DEAD || state == CONTAINER_RESTARTING;
+}
+
+void container_entry_disturb(struct container_entry *entry, bool is_wanted)
+{
+    if (entry->need == INSPECT_ASKED || entry->need == INSPECT_STALE) {
+        entry->need = INSPECT_STALE;
+    } else if (is_wanted) {
+        entry->need = INSPECT_WANTED;
+    }
+}
+
+/* ---- events ---- */
+
+/* Docker's own policy acts on this death, unless an API kill or stop cancelled it. The inspect that follows
+ * has the last word. */
+static bool will_docker_restart(const struct container_entry *entry)
+{
+    const struct container *pub = &entry->pub;
+    if (stop_cause_has_api_kill(&entry->evidence)) {
+        return false;
+    }
+    switch (pub->spec.docker_policy) {
+    case DOCKER_POLICY_ALWAYS:
+    case DOCKER_POLICY_UNLESS_STOPPED:
+        return true;
+    case DOCKER_POLICY_ON_FAILURE:
+        return pub->exit_code != 0 &&
+               (pub->spec.docker_policy_max == 0 || pub->restart_count < pub->spec.docker_policy_max);
+    case DOCKER_POLICY_NO:
+    case DOCKER_POLICY_UNKNOWN:
+    case DOCKER_POLICY_N:
+        break;
+    }
+    return false;
+}
+
+static void on_die(struct container_entry *entry, const struct engine_event *event, struct mono now)
+{
+    stop_cause_die(&entry->evidence, event->time_ns, now);
+    entry->evidence.is_own |= entry->is_own_open;
+    container_entry_disturb(entry, true);
+    if (entry->is_start_pending || !entry->pub.is_inspected) {
+        return; /* of an incarnation that no inspect has told yet */
+    }
+    entry->pub.state = CONTAINER_EXITED;
+    entry->pub.finished_ns = event->time_ns;
+    entry->pub.pid = 0;
+    entry->pub.has_exit_code = event->has_exit_code;
+    entry->pub.exit_code = event->exit_code;
+    entry->pub.is_docker_restarting = will_docker_restart(entry);
+}
+
+static void on_start(struct container_entry *entry, const struct engine_event *event)
+{
+    stop_cause_started(&entry->evidence, event->time_ns);
+    entry->is_own_open = false;
+    entry->is_start_pending = true;
+    entry->wake_at = MONO_NEVER;
+    container_entry_disturb(entry, true);
+}
+
+static void on_stop(struct container_entry *entry, const struct engine_event *event, bool is_new_daemon,
+                    struct mono now)
+{
+    stop_cause_stop(&entry->evidence, event->time_ns, now);
+    entry->evidence.is_own |= entry->is_own_open;
+    entry->evidence.is_daemon_gone |= is_new_daemon;
+    entry->pub.is_docker_restarting = false;
+    container_entry_disturb(entry, false);
+}
+
+static void set_state(struct container_entry *entry, enum container_state state)
+{
+    if (!entry->is_start_pending && !container_entry_is_down(entry)) {
+        entry->pub.state = state;
+    }
+    container_entry_disturb(entry, false);
+}
+
+static void on_health(struct container_entry *entry, enum container_health health)
+{
+    if (!entry->is_start_pending && !container_entry_is_down(entry)) {
+        entry->pub.health = health;
+    }
+    container_entry_disturb(entry, false);
+}
+
+/* The order of kill, die and stop proves nothing, but what is older than the running incarnation is history.
+ */
+static bool is_of_the_past(const struct container_entry *entry, const struct engine_event *event)
+{
+    return entry->pub.is_inspected && event->time_ns < entry->pub.started_ns;
+}
+
+void container_entry_event(struct container_entry *entry, const struct engine_event *event,
+                           bool is_new_daemon, struct mono now)
+{
+    if (is_of_the_past(entry, event)) {
+        return;
+    }
+    switch (event->action) {
+    case ENGINE_ACTION_KILL:
+        stop_cause_kill(&entry->evidence, event->signal, event->time_ns);
+        entry->evidence.is_own |= entry->is_own_open && container_entry_is_down(entry);
+        break;
+    case ENGINE_ACTION_DIE:
+        on_die(entry, event, now);
+        break;
+    case ENGINE_ACTION_STOP:
+        on_stop(entry, event, is_new_daemon, now);
+        break;
+    case ENGINE_ACTION_OOM:
+        stop_cause_oom(&entry->evidence, event->time_ns);
+        break;
+    case ENGINE_ACTION_START:
+        on_start(entry, event);
+        break;
+    case ENGINE_ACTION_PAUSE:
+        set_state(entry, CONTAINER_PAUSED);
+        break;
+    case ENGINE_ACTION_UNPAUSE:
+        set_state(entry, CONTAINER_RUNNING);
+        break;
+    case ENGINE_ACTION_HEALTH:
+        on_health(entry, event->health);
+        break;
+    case ENGINE_ACTION_CREATE:
+    case ENGINE_ACTION_RENAME:
+    case ENGINE_ACTION_UPDATE:
+        container_entry_disturb(entry, true);
+        break;
+    case ENGINE_ACTION_RESTART:
+    case ENGINE_ACTION_DESTROY:
+    case ENGINE_ACTION_OTHER:
+        break;
+    }
+}
+
+/* ---- inspect ---- */
+
+static void copy_facts(struct container *pub, const struct engine_container *facts)
+{
+    /* One whose start failed is left as `created`; it died all the same, and a start may mend it. */
+    bool is_failed_start = facts->state == CONTAINER_CREATED && facts->error[0] != '\0';
+    pub->state = is_failed_start ? CONTAINER_EXITED : facts->state;
+    pub->health = facts->health;
+    memory_set_text(pub->incarnation, sizeof pub->incarnation, facts->started_at);
+    pub->started_ns = facts->started_ns;
+    pub->finished_ns = facts->finished_ns;
+    pub->pid = facts->pid;
+    pub->exit_code = facts->exit_code;
+    pub->has_exit_code = is_failed_start || facts->finished_ns != 0;
+    pub->oom_killed = facts->oom_killed;
+    memory_set_text(pub->error, sizeof pub->error, facts->error);
+    pub->restart_count = facts->restart_count;
+    pub->is_docker_restarting = facts->state == CONTAINER_RESTARTING;
+    pub->engine_stop_timeout_secs = facts->stop_timeout_secs;
+    pub->memory_limit_bytes = facts->memory_limit_bytes;
+    pub->spec.docker_policy = facts->policy;
+    pub->spec.docker_policy_max = facts->policy_max;
+}
+
+/* No event told of this death: it happened while nobody looked, or its event is still on its way. */
+static void found_dead(struct container_entry *entry, bool is_same_incarnation, struct mono now)
+{
+    stop_cause_die(&entry->evidence, entry->pub.finished_ns, now);
+    entry->evidence.is_blind = true;
+    entry->evidence.is_daemon_gone |= entry->is_shutdown_expected && is_same_incarnation;
+}
+
+static void found_up(struct container_entry *entry)
+{
+    /* A stop that comes before its die (Docker 26.1) stays; the rest belongs to what is over. */
+    struct stop_evidence *evidence = &entry->evidence;
+    evidence->has_died = evidence->is_own = evidence->is_blind = false;
+    evidence->is_intended = evidence->is_daemon_gone = false;
+    evidence->die_ns = 0;
+    entry->pub.has_exit_code = false;
+    entry->pub.exit_code = 0;
+    entry->pub.oom_killed = false;
+}
+
+void container_entry_inspected(struct container_entry *entry, const struct engine_container *facts,
+                               struct mono now)
+{
+    bool was_inspected = entry->pub.is_inspected;
+    bool is_same = !was_inspected || entry->pub.started_ns == facts->started_ns;
+    if (was_inspected && !is_same) {
+        stop_cause_started(&entry->evidence, facts->started_ns);
+        entry->is_own_open = false;
+    }
+    copy_facts(&entry->pub, facts);
+    entry->pub.is_inspected = true;
+    entry->is_start_pending = false;
+    entry->need = INSPECT_NONE;
+    if (!container_entry_is_down(entry)) {
+        found_up(entry);
+    } else if (!entry->evidence.has_died) {
+        found_dead(entry, is_same, now);
+    }
+    entry->is_shutdown_expected = false;
+}
+
+void container_entry_restore(struct container_entry *entry, const struct stop_evidence *evidence)
+{
+    entry->evidence = *evidence;
+    if (evidence->is_own) {
+        container_entry_own_ended(entry);
+    }
+}
+
+void container_entry_own_ended(struct container_entry *entry)
+{
+    entry->is_own_open = false;
+    if (entry->evidence.is_own) {
+        /* Our own kill and stop explain nothing about why it is not running now. */
+        entry->evidence.is_own = false;
+        entry->evidence.has_stopped = false;
+        entry->evidence.first_signal = entry->evidence.last_signal = 0;
+    }
+}
+
+/* ---- judgement ---- */
+
+void container_entry_judge(struct container_entry *entry, const struct stop_cause_config *config,
+                           struct mono now)
+{
+    struct container *pub = &entry->pub;
+    entry->wake_at = MONO_NEVER;
+    if (entry->is_start_pending) {
+        return;
+    }
+    if (!container_entry_is_down(entry)) {
+        pub->stop_class = STOP_NONE;
+        return;
+    }
+    const struct stop_facts facts = {
+        .exit_code = pub->exit_code,
+        .oom_killed = pub->oom_killed,
+        .has_error = pub->error[0] != '\0',
+        .is_oneshot = pub->spec.is_oneshot,
+    };
+    struct stop_verdict verdict = stop_cause_judge(config, &entry->evidence, &facts, now);
+    pub->stop_class = verdict.class;
+    entry->wake_at = verdict.wake_at;
+    /* Once it is an operator's stop it stays one, also when the daemon goes away later. */
+    entry->evidence.is_intended |= verdict.class == STOP_OPERATOR;
+}

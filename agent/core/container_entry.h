@@ -1,0 +1,62 @@
+/*
+ * One container of the table with what the table alone needs: how facts and events change it. Pure; used by
+ * container_table.c only.
+ */
+#ifndef DEFIB_AGENT_CORE_CONTAINER_ENTRY_H
+#define DEFIB_AGENT_CORE_CONTAINER_ENTRY_H
+
+#include <stdbool.h>
+
+#include <uthash.h>
+
+#include "agent/core/container_table.h"
+#include "agent/core/stop_cause.h"
+
+enum inspect_need {
+    INSPECT_NONE,
+    INSPECT_WANTED,
+    INSPECT_ASKED,
+    INSPECT_STALE, /* asked, and something happened since: its answer is thrown away */
+    INSPECT_FAILED
+};
+
+struct container_entry {
+    struct container pub; /* first: the table hands it out */
+    struct stop_evidence evidence;
+    struct mono wake_at; /* judge again; MONO_NEVER */
+    enum inspect_need need;
+    bool is_start_pending; /* `start` was seen, the new incarnation is not known yet: pub is the old one */
+    bool is_own_open;      /* our own command is in flight */
+    bool is_shutdown_expected; /* its daemon or host went down under it: found dead, it was not an operator */
+    bool is_marked;
+    bool is_changed;
+    bool is_removed;
+    bool are_labels_reported;
+    UT_hash_handle hh;
+};
+
+/* Exited, dead, or waiting for Docker's own restart. */
+bool container_entry_is_down(const struct container_entry *entry);
+
+/* `is_new_daemon`: it happened under a daemon that restarted, before our stream: its stops are a shutdown's.
+ */
+void container_entry_event(struct container_entry *entry, const struct engine_event *event,
+                           bool is_new_daemon, struct mono now);
+
+/* Facts of Docker alone; name, identity and spec are the table's. */
+void container_entry_inspected(struct container_entry *entry, const struct engine_container *facts,
+                               struct mono now);
+
+/* A record from an earlier life of the agent, before the first inspect. */
+void container_entry_restore(struct container_entry *entry, const struct stop_evidence *evidence);
+
+void container_entry_own_ended(struct container_entry *entry);
+
+/* Sets stop_class and wake_at. */
+void container_entry_judge(struct container_entry *entry, const struct stop_cause_config *config,
+                           struct mono now);
+
+/* An inspect that is under way has become stale; with `is_wanted` one is asked for in any case. */
+void container_entry_disturb(struct container_entry *entry, bool is_wanted);
+
+#endif

@@ -1,0 +1,669 @@
+#include "agent/core/container_table.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <uthash.h>
+
+#include "agent/core/container_entry.h"
+#include "agent/core/stop_records.h"
+#include "common/memory.h"
+
+struct container_table {
+    const struct container_table_config *config;
+    struct container_entry *entries;      /* by id, in the order of first sight */
+    struct container_entry *removed;      /* by id, not yet handed out */
+    struct container_entry *last_removed; /* handed out: freed at the next call */
+    uint64_t change;
+    uint64_t save_change;
+    struct stop_records loaded; /* from disk, and the sticky names of Redis containers */
+    struct self_finder_redis redis;
+    bool has_redis;
+    enum container_daemon daemon;
+    bool is_booted;                 /* the host was booted since the records were written */
+    bool has_swept;
+    char (*own_ids)[LIMIT_ID_SIZE]; /* own commands in flight */
+    size_t own_count;
+};
+
+struct container_table *container_table_new(const struct container_table_config *config)
+{
+    struct container_table *table = memory_alloc(sizeof *table);
+    table->config = config;
+    table->daemon = CONTAINER_DAEMON_UNKNOWN;
+    return table;
+}
+
+static void free_all(struct container_entry **entries)
+{
+    struct container_entry *entry, *next;
+    HASH_ITER (hh, *entries, entry, next) {
+        HASH_DEL(*entries, entry);
+        free(entry);
+    }
+}
+
+void container_table_free(struct container_table *table)
+{
+    if (table == NULL) {
+        return;
+    }
+    free_all(&table->entries);
+    free_all(&table->removed);
+    free(table->last_removed);
+    free(table->own_ids);
+    stop_records_fini(&table->loaded);
+    free(table);
+}
+
+/* ---- looking ---- */
+
+static struct container_entry *find(const struct container_table *table, const char *id)
+{
+    struct container_entry *entry;
+    HASH_FIND_STR(table->entries, id, entry);
+    return entry;
+}
+
+const struct container *container_table_by_id(const struct container_table *table, const char *id)
+{
+    const struct container_entry *entry = find(table, id);
+    return entry == NULL ? NULL : &entry->pub;
+}
+
+static bool is_better(const struct container_entry *left, const struct container_entry *right)
+{
+    bool is_left_up = !container_entry_is_down(left), is_right_up = !container_entry_is_down(right);
+    return is_left_up != is_right_up ? is_left_up : left->pub.started_ns > right->pub.started_ns;
+}
+
+const struct container *container_table_by_name(const struct container_table *table, const char *fleet_name)
+{
+    const struct container_entry *best = NULL;
+    for (const struct container_entry *entry = table->entries; entry != NULL; entry = entry->hh.next) {
+        bool is_named = strcmp(entry->pub.name, fleet_name) == 0;
+        if (is_named && (best == NULL || is_better(entry, best))) {
+            best = entry;
+        }
+    }
+    return best == NULL ? NULL : &best->pub;
+}
+
+size_t container_table_count(const struct container_table *table)
+{
+    return HASH_COUNT(table->entries);
+}
+
+const struct container *container_table_next(const struct container_table *table,
+                                             const struct container *previous)
+{
+    const struct container_entry *entry = table->entries;
+    if (previous != NULL) {
+        entry = ((const struct container_entry *)previous)->hh.next;
+    }
+    return entry == NULL ? NULL : &entry->pub;
+}
+
+bool container_table_is_denied(const struct container *container, const char **why)
+{
+    const struct container_spec *spec = &container->spec;
+    *why = spec->is_own                          ? "own"
+           : spec->is_redis_in_use               ? "redis_in_use"
+           : spec->is_denied_by_agent            ? "deny_list"
+           : spec->restart == RESTART_LABEL_DENY ? "label"
+                                                 : "";
+    return (*why)[0] != '\0';
+}
+
+uint64_t container_table_change(const struct container_table *table)
+{
+    return table->change;
+}
+
+uint64_t container_table_save_change(const struct container_table *table)
+{
+    return table->save_change;
+}
+
+/* ---- changes ---- */
+
+static void touch(struct container_table *table, struct container_entry *entry)
+{
+    entry->is_changed = true;
+    entry->pub.change = ++table->change;
+}
+
+/* Judges, and tells whether anything is different from `before`. */
+static void settle(struct container_table *table, struct container_entry *entry,
+                   const struct container *before, struct mono now)
+{
+    container_entry_judge(entry, &table->config->stop, now);
+    const struct container *pub = &entry->pub;
+    bool is_saved_different = before->stop_class != pub->stop_class || before->state != pub->state ||
+                              before->spec.is_redis_in_use != pub->spec.is_redis_in_use;
+    table->save_change += is_saved_different;
+    if (memcmp(before, pub, sizeof *pub) != 0) {
+        touch(table, entry);
+    }
+}
+
+const struct container *container_table_next_changed(struct container_table *table, bool *is_removed)
+{
+    free(table->last_removed);
+    table->last_removed = table->removed;
+    if (table->last_removed != NULL) {
+        HASH_DEL(table->removed, table->last_removed);
+        *is_removed = true;
+        return &table->last_removed->pub;
+    }
+    *is_removed = false;
+    for (struct container_entry *entry = table->entries; entry != NULL; entry = entry->hh.next) {
+        if (entry->is_changed && entry->pub.is_inspected && !entry->is_start_pending) {
+            entry->is_changed = false;
+            return &entry->pub;
+        }
+    }
+    return NULL;
+}
+
+/* ---- names and labels ---- */
+
+static bool make_name(const struct container_table *table, const char *docker_name, char out[LIMIT_NAME_SIZE])
+{
+    int wanted = snprintf(out, LIMIT_NAME_SIZE, "%s%s", table->config->name_prefix, docker_name);
+    return wanted > 0 && wanted < LIMIT_NAME_SIZE;
+}
+
+static bool is_watched(const struct container_table *table, const char *docker_name,
+                       const struct label_list *labels)
+{
+    char name[LIMIT_NAME_SIZE];
+    enum label_watch said = label_reader_watch(labels);
+    if (docker_name[0] == '\0' || !make_name(table, docker_name, name) || said == LABEL_WATCH_NO) {
+        return false;
+    }
+    switch (table->config->watch) {
+    case CONTAINER_WATCH_LABEL:
+        return said == LABEL_WATCH_YES;
+    case CONTAINER_WATCH_GLOBS:
+        return name_patterns_match(table->config->watch_globs, name) ||
+               name_patterns_match(table->config->watch_globs, docker_name);
+    case CONTAINER_WATCH_ALL:
+        break;
+    }
+    return true;
+}
+
+struct complaint {
+    const struct container_table *table;
+    const char *name;
+};
+
+static void on_complaint(void *arg, const char *text)
+{
+    const struct complaint *complaint = arg;
+    char line[512];
+    snprintf(line, sizeof line, "Container %s: %s", complaint->name, text);
+    complaint->table->config->complain(complaint->table->config->complain_arg, line);
+}
+
+/* Also where no complaint is wanted any more: once per container id. */
+static void read_labels(const struct container_table *table, struct container_entry *entry,
+                        const struct label_list *labels, struct container_spec *spec)
+{
+    struct complaint complaint = {table, entry->pub.name};
+    bool is_told = !entry->are_labels_reported && table->config->complain != NULL;
+    label_reader_spec(labels, spec, is_told ? on_complaint : NULL, &complaint);
+    entry->are_labels_reported = true;
+}
+
+static void set_name(const struct container_table *table, struct container_entry *entry,
+                     const char *docker_name, const struct label_list *labels)
+{
+    struct container *pub = &entry->pub;
+    char name[LIMIT_NAME_SIZE];
+    if (!make_name(table, docker_name, name)) {
+        return;
+    }
+    memory_set_text(pub->name, sizeof pub->name, name);
+    memory_set_text(pub->docker_name, sizeof pub->docker_name, docker_name);
+    struct label_identity identity;
+    label_reader_identity(labels, name, &identity);
+    memory_set_text(pub->service, sizeof pub->service, identity.service);
+    memory_set_text(pub->instance, sizeof pub->instance, identity.instance);
+}
+
+/* ---- entries ---- */
+
+static bool is_own_open(const struct container_table *table, const char *id)
+{
+    for (size_t i = 0; i < table->own_count; i++) {
+        if (strcmp(table->own_ids[i], id) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static const struct stop_record *find_record(const struct container_table *table, const char *id)
+{
+    for (size_t i = 0; i < table->loaded.dead_count; i++) {
+        if (strcmp(table->loaded.dead[i].id, id) == 0) {
+            return &table->loaded.dead[i];
+        }
+    }
+    return NULL;
+}
+
+static bool was_app_beating(const struct container_table *table, const char *id)
+{
+    for (size_t i = 0; i < table->loaded.app_count; i++) {
+        if (strcmp(table->loaded.app_beating[i], id) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static struct container_entry *add(struct container_table *table, const char *id)
+{
+    struct container_entry *entry = memory_alloc(sizeof *entry);
+    struct container *pub = &entry->pub;
+    memory_set_text(pub->id, sizeof pub->id, id);
+    container_spec_init(&pub->spec);
+    pub->stop_class = STOP_NONE;
+    pub->engine_stop_timeout_secs = -1;
+    pub->spec.is_app_beating = was_app_beating(table, id);
+    entry->wake_at = MONO_NEVER;
+    entry->need = INSPECT_WANTED;
+    entry->is_own_open = is_own_open(table, id);
+    entry->is_shutdown_expected = table->is_booted;
+    HASH_ADD_STR(table->entries, pub.id, entry);
+    return entry;
+}
+
+/* The record of an earlier life counts for the incarnation that it was written about. */
+static void use_record(struct container_table *table, struct container_entry *entry, const char *incarnation,
+                       struct mono now)
+{
+    const struct stop_record *record = find_record(table, entry->pub.id);
+    if (record == NULL || strcmp(record->incarnation, incarnation) != 0 || entry->evidence.has_died) {
+        return;
+    }
+    container_entry_restore(entry, &record->evidence);
+    entry->evidence.died_at = now;
+    entry->evidence.stopped_at = now;
+    entry->evidence.is_daemon_gone |= entry->is_shutdown_expected && entry->evidence.has_stopped;
+}
+
+static void remove_entry(struct container_table *table, struct container_entry *entry)
+{
+    HASH_DEL(table->entries, entry);
+    table->save_change++;
+    if (!entry->pub.is_inspected) {
+        free(entry);
+        return;
+    }
+    entry->pub.state = CONTAINER_REMOVING;
+    entry->pub.change = ++table->change;
+    HASH_ADD_STR(table->removed, pub.id, entry);
+}
+
+/* ---- events and lists ---- */
+
+void container_table_event(struct container_table *table, const struct engine_event *event, bool is_history,
+                           struct mono now)
+{
+    struct container_entry *entry = find(table, event->id);
+    if (event->action == ENGINE_ACTION_DESTROY) {
+        if (entry != NULL) {
+            remove_entry(table, entry);
+        }
+        return;
+    }
+    if (entry == NULL) {
+        if (event->action == ENGINE_ACTION_OTHER || !is_watched(table, event->name, &event->labels)) {
+            return;
+        }
+        entry = add(table, event->id);
+        set_name(table, entry, event->name, &event->labels);
+    }
+    struct container before = entry->pub;
+    container_entry_event(entry, event, is_history && table->daemon == CONTAINER_DAEMON_NEW, now);
+    settle(table, entry, &before, now);
+}
+
+void container_table_sweep_begin(struct container_table *table)
+{
+    for (struct container_entry *entry = table->entries; entry != NULL; entry = entry->hh.next) {
+        entry->is_marked = true;
+    }
+}
+
+static bool is_different(const struct container_entry *entry, const struct engine_summary *row)
+{
+    const struct container *pub = &entry->pub;
+    bool is_failed_start = row->state == CONTAINER_CREATED && pub->state == CONTAINER_EXITED;
+    bool is_up = row->state == CONTAINER_RUNNING;
+    return !pub->is_inspected || strcmp(pub->docker_name, row->name) != 0 ||
+           (pub->state != row->state && !is_failed_start) || (is_up && pub->health != row->health);
+}
+
+static void sweep_row(struct container_table *table, const struct engine_summary *row,
+                      enum container_sweep what)
+{
+    struct container_entry *entry = find(table, row->id);
+    if (entry == NULL) {
+        if (is_watched(table, row->name, &row->labels)) {
+            entry = add(table, row->id);
+            set_name(table, entry, row->name, &row->labels);
+        }
+        return;
+    }
+    entry->is_marked = false;
+    bool is_idle = entry->need == INSPECT_NONE || entry->need == INSPECT_FAILED;
+    if (is_idle && (what == CONTAINER_SWEEP_ALL || is_different(entry, row))) {
+        entry->need = INSPECT_WANTED;
+    }
+}
+
+void container_table_sweep(struct container_table *table, const struct engine_summary *rows, size_t count,
+                           enum container_sweep what, struct mono now)
+{
+    (void)now;
+    for (size_t i = 0; i < count; i++) {
+        sweep_row(table, &rows[i], what);
+    }
+    struct container_entry *entry, *next;
+    HASH_ITER (hh, table->entries, entry, next) {
+        if (entry->is_marked) {
+            remove_entry(table, entry);
+        }
+    }
+    table->is_booted = false;
+    table->has_swept = true;
+}
+
+bool container_table_has_swept(const struct container_table *table)
+{
+    return table->has_swept;
+}
+
+/* ---- inspects ---- */
+
+const char *container_table_next_inspect(struct container_table *table)
+{
+    for (struct container_entry *entry = table->entries; entry != NULL; entry = entry->hh.next) {
+        if (entry->need == INSPECT_WANTED) {
+            entry->need = INSPECT_ASKED;
+            return entry->pub.id;
+        }
+    }
+    return NULL;
+}
+
+static bool is_sticky_redis(const struct container_table *table, const char *docker_name)
+{
+    for (size_t i = 0; i < table->loaded.redis_count; i++) {
+        if (strcmp(table->loaded.redis_names[i], docker_name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void set_spec(struct container_table *table, struct container_entry *entry,
+                     const struct engine_container *facts)
+{
+    struct container *pub = &entry->pub;
+    struct container_spec spec;
+    container_spec_init(&spec);
+    read_labels(table, entry, &facts->labels, &spec);
+    bool is_redis = table->has_redis && self_finder_is_redis(facts, &table->redis);
+    if (is_redis && !is_sticky_redis(table, facts->name) && table->loaded.redis_count < ENGINE_ALIASES) {
+        stop_records_add_redis(&table->loaded, facts->name);
+    }
+    spec.is_app_beating = pub->spec.is_app_beating;
+    spec.is_own = self_finder_is_own(facts, table->config->self_id);
+    spec.is_redis_in_use = is_redis || pub->spec.is_redis_in_use || is_sticky_redis(table, facts->name);
+    spec.is_denied_by_agent = name_patterns_match(table->config->deny, pub->name);
+    spec.has_healthcheck = facts->has_healthcheck;
+    spec.healthcheck_grace_ms = facts->healthcheck_grace_ms;
+    spec.docker_policy = facts->policy;
+    spec.docker_policy_max = facts->policy_max;
+    memory_set_text(spec.network_parent, sizeof spec.network_parent, facts->network_parent);
+    pub->spec = spec;
+}
+
+void container_table_inspected(struct container_table *table, const struct engine_container *facts,
+                               struct mono now)
+{
+    struct container_entry *entry = find(table, facts->id);
+    if (entry == NULL) {
+        return;
+    }
+    if (entry->need == INSPECT_STALE) {
+        entry->need = INSPECT_WANTED;
+        return;
+    }
+    if (!is_watched(table, facts->name, &facts->labels)) {
+        remove_entry(table, entry);
+        return;
+    }
+    struct container before = entry->pub;
+    if (!entry->pub.is_inspected) {
+        use_record(table, entry, facts->started_at, now);
+    }
+    set_name(table, entry, facts->name, &facts->labels);
+    set_spec(table, entry, facts);
+    container_entry_inspected(entry, facts, now);
+    settle(table, entry, &before, now);
+}
+
+void container_table_inspect_gone(struct container_table *table, const char *id, struct mono now)
+{
+    (void)now;
+    struct container_entry *entry = find(table, id);
+    if (entry != NULL) {
+        remove_entry(table, entry);
+    }
+}
+
+void container_table_inspect_failed(struct container_table *table, const char *id)
+{
+    struct container_entry *entry = find(table, id);
+    if (entry != NULL && (entry->need == INSPECT_ASKED || entry->need == INSPECT_STALE)) {
+        entry->need = INSPECT_FAILED;
+    }
+}
+
+void container_table_retry_inspects(struct container_table *table)
+{
+    for (struct container_entry *entry = table->entries; entry != NULL; entry = entry->hh.next) {
+        if (entry->need == INSPECT_FAILED) {
+            entry->need = INSPECT_WANTED;
+        }
+    }
+}
+
+/* ---- the daemon and the host ---- */
+
+void container_table_stream_lost(struct container_table *table, struct mono now)
+{
+    table->daemon = CONTAINER_DAEMON_UNKNOWN;
+    for (struct container_entry *entry = table->entries; entry != NULL; entry = entry->hh.next) {
+        struct container before = entry->pub;
+        entry->evidence.is_daemon_gone |= entry->evidence.has_stopped;
+        settle(table, entry, &before, now);
+    }
+}
+
+/* An interrupted connection, nothing more: the stop before it may well be an operator's. */
+static void forgive_loss(struct container_entry *entry)
+{
+    if (entry->evidence.has_stopped && !entry->evidence.is_blind) {
+        entry->evidence.is_daemon_gone = false;
+    }
+}
+
+void container_table_stream_back(struct container_table *table, enum container_daemon daemon,
+                                 bool is_live_restore, struct mono now)
+{
+    table->daemon = daemon;
+    for (struct container_entry *entry = table->entries; entry != NULL; entry = entry->hh.next) {
+        struct container before = entry->pub;
+        if (daemon == CONTAINER_DAEMON_SAME) {
+            forgive_loss(entry);
+        } else if (daemon == CONTAINER_DAEMON_NEW && !is_live_restore) {
+            entry->is_shutdown_expected = entry->pub.is_inspected && !container_entry_is_down(entry);
+        }
+        settle(table, entry, &before, now);
+    }
+}
+
+void container_table_host_booted(struct container_table *table)
+{
+    table->is_booted = true;
+}
+
+void container_table_redis_place(struct container_table *table, const struct self_finder_redis *place)
+{
+    bool is_same = table->has_redis && memcmp(&table->redis, place, sizeof *place) == 0;
+    table->redis = *place;
+    table->has_redis = true;
+    for (struct container_entry *entry = table->entries; !is_same && entry != NULL; entry = entry->hh.next) {
+        container_entry_disturb(entry, true);
+    }
+}
+
+void container_table_intended(struct container_table *table, const char *id, struct mono now)
+{
+    struct container_entry *entry = find(table, id);
+    if (entry != NULL && container_entry_is_down(entry)) {
+        struct container before = entry->pub;
+        entry->evidence.is_intended = true;
+        settle(table, entry, &before, now);
+    }
+}
+
+void container_table_set_app_beating(struct container_table *table, const char *id)
+{
+    struct container_entry *entry = find(table, id);
+    if (entry != NULL && !entry->pub.spec.is_app_beating) {
+        entry->pub.spec.is_app_beating = true;
+        table->save_change++;
+        touch(table, entry);
+    }
+}
+
+/* ---- own commands ---- */
+
+void container_table_own_command_begin(struct container_table *table, const char *id)
+{
+    struct container_entry *entry = find(table, id);
+    if (entry != NULL) {
+        entry->is_own_open = true;
+    }
+    if (!is_own_open(table, id)) {
+        table->own_ids = memory_grow(table->own_ids, table->own_count + 1, sizeof *table->own_ids);
+        memory_set_text(table->own_ids[table->own_count++], LIMIT_ID_SIZE, id);
+    }
+}
+
+void container_table_own_command_end(struct container_table *table, const char *id, struct mono now)
+{
+    for (size_t i = 0; i < table->own_count; i++) {
+        if (strcmp(table->own_ids[i], id) == 0) {
+            memcpy(table->own_ids[i], table->own_ids[--table->own_count], LIMIT_ID_SIZE);
+            break;
+        }
+    }
+    struct container_entry *entry = find(table, id);
+    if (entry != NULL) {
+        struct container before = entry->pub;
+        container_entry_own_ended(entry);
+        settle(table, entry, &before, now);
+    }
+}
+
+void container_table_set_last_command(struct container_table *table, const char *id, const char *command_hex,
+                                      enum answer_code code)
+{
+    struct container_entry *entry = find(table, id);
+    if (entry != NULL) {
+        memory_set_text(entry->pub.last_command, sizeof entry->pub.last_command, command_hex);
+        entry->pub.last_command_code = code;
+        touch(table, entry);
+    }
+}
+
+/* ---- time ---- */
+
+void container_table_tick(struct container_table *table, struct mono now)
+{
+    for (struct container_entry *entry = table->entries; entry != NULL; entry = entry->hh.next) {
+        if (mono_reached(now, entry->wake_at)) {
+            struct container before = entry->pub;
+            settle(table, entry, &before, now);
+        }
+    }
+}
+
+struct mono container_table_wake_at(const struct container_table *table)
+{
+    struct mono at = MONO_NEVER;
+    for (const struct container_entry *entry = table->entries; entry != NULL; entry = entry->hh.next) {
+        at = mono_min(at, entry->wake_at);
+    }
+    return at;
+}
+
+/* ---- across restarts of the agent ---- */
+
+/* A record of a container that no inspect has told of yet is still good. */
+static void keep_unused(const struct container_table *table, struct stop_records *out)
+{
+    for (size_t i = 0; i < table->loaded.dead_count; i++) {
+        const struct stop_record *record = &table->loaded.dead[i];
+        const struct container_entry *entry = find(table, record->id);
+        if (entry != NULL && !entry->pub.is_inspected) {
+            stop_records_add_dead(out, record->id, record->incarnation, &record->evidence);
+        }
+    }
+}
+
+char *container_table_save(const struct container_table *table, const char *boot_id, const char *redis,
+                           int64_t last_event_ns, size_t *len)
+{
+    struct stop_records records = {.last_event_ns = last_event_ns};
+    memory_set_text(records.boot_id, sizeof records.boot_id, boot_id);
+    memory_set_text(records.redis, sizeof records.redis, redis);
+    for (size_t i = 0; i < table->loaded.redis_count; i++) {
+        stop_records_add_redis(&records, table->loaded.redis_names[i]);
+    }
+    for (const struct container_entry *entry = table->entries; entry != NULL; entry = entry->hh.next) {
+        if (entry->pub.spec.is_app_beating) {
+            stop_records_add_app(&records, entry->pub.id);
+        }
+        if (entry->pub.is_inspected && container_entry_is_down(entry)) {
+            stop_records_add_dead(&records, entry->pub.id, entry->pub.incarnation, &entry->evidence);
+        }
+    }
+    keep_unused(table, &records);
+    char *text = stop_records_encode(&records, len);
+    stop_records_fini(&records);
+    return text;
+}
+
+void container_table_load(struct container_table *table, const char *text, size_t len, const char *redis,
+                          char boot_id[LIMIT_ID_SIZE], int64_t *last_event_ns)
+{
+    stop_records_fini(&table->loaded);
+    stop_records_decode(text, len, &table->loaded);
+    if (strcmp(table->loaded.redis, redis) != 0) {
+        table->loaded.redis_count = 0;
+    }
+    memory_set_text(boot_id, LIMIT_ID_SIZE, table->loaded.boot_id);
+    *last_event_ns = table->loaded.last_event_ns;
+}
