@@ -5,12 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/log.h"
-#include "common/memory.h"
-
 #define uthash_malloc(size) memory_alloc(size)
 #define uthash_fatal(text)  abort()
 #include <uthash.h>
+
+#include "common/log.h"
+#include "common/memory.h"
 
 enum {
     JOBS_MAX = 256,

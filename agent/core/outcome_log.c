@@ -4,11 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/memory.h"
-
 #define uthash_malloc(size) memory_alloc(size)
 #define uthash_fatal(text)  abort()
 #include <uthash.h>
+
+#include "common/memory.h"
 
 enum { MARK_1 = 'D', MARK_2 = 0xF1, HEAD_BYTES = 5, CRC_BYTES = 4 };
 enum record_kind { RECORD_OUTCOME = 1, RECORD_EPOCH = 2 };

@@ -43,7 +43,7 @@ struct outcome {
 
 struct outcome_log;
 
-/* Remembers `capacity` ids; the oldest that is over goes first, an open intent never. */
+/* Remembers `capacity` ids; the oldest that is over goes first, an open intent never: they may exceed it. */
 struct outcome_log *outcome_log_new(size_t capacity);
 void outcome_log_free(struct outcome_log *log);
 
