@@ -50,6 +50,6 @@ void loop_wake_free(struct loop_wake *wake);
 
 struct loop_signal *loop_signal_new(struct loop *loop, int signal_number, void (*on_signal)(void *arg),
                                     void *arg);
-void loop_signal_free(struct loop_signal *signal);
+void loop_signal_free(struct loop_signal *watched);
 
 #endif

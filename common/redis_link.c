@@ -850,7 +850,7 @@ const char *redis_link_run_id(const struct redis_link *link)
 
 bool redis_link_peer(const struct redis_link *link, char *host, size_t size, int *port)
 {
-    struct sockaddr_storage peer;
+    struct sockaddr_storage peer = {.ss_family = AF_UNSPEC};
     socklen_t len = sizeof peer;
     if (link->state != STATE_UP || getpeername(link->context->fd, (struct sockaddr *)&peer, &len) != 0) {
         return false;

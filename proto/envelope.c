@@ -279,7 +279,7 @@ static int check_mac(const struct key_ring *ring, enum envelope_direction direct
 int envelope_open(const struct key_ring *ring, enum envelope_direction direction, const char *host,
                   const uint8_t *bytes, size_t len, const uint8_t **body, size_t *body_len, struct err *err)
 {
-    struct frame frame;
+    struct frame frame = {.direction = 0};
     int status = unpack_frame(bytes, len, &frame, err);
     if (status == 0 && frame.direction != (uint64_t)direction) {
         status =

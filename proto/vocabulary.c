@@ -33,7 +33,7 @@ static unsigned member_of(const char *const words[], unsigned count, const char 
     return 0;
 }
 
-#define SPELL(set, MEMBERS)                                     \
+#define SPELL(set, member, MEMBERS)                             \
     const char *set##_name(enum set member)                     \
     {                                                           \
         return name_of(set##_words, MEMBERS, (unsigned)member); \
@@ -43,15 +43,15 @@ static unsigned member_of(const char *const words[], unsigned count, const char 
         return (enum set)member_of(set##_words, MEMBERS, word); \
     }
 
-SPELL(beat_status, BEAT_STATUS_N)
-SPELL(container_state, CONTAINER_STATE_N)
-SPELL(container_health, CONTAINER_HEALTH_N)
-SPELL(stop_class, STOP_CLASS_N)
-SPELL(docker_policy, DOCKER_POLICY_N)
-SPELL(command_op, COMMAND_OP_N)
-SPELL(answer_code, ANSWER_CODE_N)
-SPELL(restart_label, RESTART_LABEL_N)
-SPELL(beat_mode, BEAT_MODE_N)
+SPELL(beat_status, status, BEAT_STATUS_N)
+SPELL(container_state, state, CONTAINER_STATE_N)
+SPELL(container_health, health, CONTAINER_HEALTH_N)
+SPELL(stop_class, class, STOP_CLASS_N)
+SPELL(docker_policy, policy, DOCKER_POLICY_N)
+SPELL(command_op, op, COMMAND_OP_N)
+SPELL(answer_code, code, ANSWER_CODE_N)
+SPELL(restart_label, label, RESTART_LABEL_N)
+SPELL(beat_mode, mode, BEAT_MODE_N)
 
 bool answer_code_changed_nothing(enum answer_code code)
 {

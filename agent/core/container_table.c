@@ -143,6 +143,7 @@ static void settle(struct container_table *table, struct container_entry *entry,
     bool is_saved_different = before->stop_class != pub->stop_class || before->state != pub->state ||
                               before->spec.is_redis_in_use != pub->spec.is_redis_in_use;
     table->save_change += is_saved_different;
+    /* NOLINTNEXTLINE(bugprone-suspicious-memory-comparison): stray padding costs one needless change */
     if (memcmp(before, pub, sizeof *pub) != 0) {
         touch(table, entry);
     }
@@ -529,6 +530,7 @@ void container_table_host_booted(struct container_table *table)
 
 void container_table_redis_place(struct container_table *table, const struct self_finder_redis *place)
 {
+    /* NOLINTNEXTLINE(bugprone-suspicious-memory-comparison): stray padding costs one needless look */
     bool is_same = table->has_redis && memcmp(&table->redis, place, sizeof *place) == 0;
     table->redis = *place;
     table->has_redis = true;

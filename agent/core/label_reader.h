@@ -47,7 +47,7 @@ enum label_watch label_reader_watch(const struct label_list *labels);
 typedef void (*label_complaint)(void *arg, const char *text);
 
 /* Fills what labels say in; other fields of *spec stay. `complain` may be NULL. */
-void label_reader_spec(const struct label_list *labels, struct container_spec *spec, label_complaint complain,
-                       void *arg);
+void label_reader_spec(const struct label_list *labels, struct container_spec *spec,
+                       label_complaint on_complaint, void *arg);
 
 #endif

@@ -1,7 +1,7 @@
 #!/bin/sh
 # includes.sh [FOLDER...]: who may include what, in which order. Run in the repository's root.
 #
-# - A library's header stands only in the .c that wraps the library (uthash in any .c); never in a header.
+# - A library's header stands only in the .c that wraps the library, never in a header (uthash anywhere).
 # - A .c with a header of its own includes that one first, then <...>, then "ours", named from the root
 #   (uthash also behind them: it is set up by macros that use ours).
 # - A header is guarded by DEFIB_ and its path.
@@ -21,7 +21,7 @@ wrapped() { # header file: 0 where it may be included there
     msgpack.h | msgpack/*) [ "$2" = proto/command.c ] || [ "$2" = proto/envelope.c ] ;;
     cJSON.h | cjson/*) case $2 in proto/*.c | agent/core/engine_json.c) ;; *) return 1 ;; esac ;;
     microhttpd.h) case $2 in controller/serve/*.c) ;; *) return 1 ;; esac ;;
-    uthash.h | utlist.h | utarray.h) case $2 in *.c) ;; *) return 1 ;; esac ;;
+    uthash.h) ;; # its handle is part of the struct that is found by it
     arpa/* | linux/* | net/* | netinet/* | sys/*) ;; # libc and kernel
     */*) return 1 ;; # a library that has no wrapper yet: name it here
     esac

@@ -167,7 +167,7 @@ static void long_texts_are_cut(void **state)
     char text[3 * 4096];
     for (size_t shift = 0; shift < 3; shift++) {
         for (size_t i = 0; i < sizeof text; i++) {
-            text[i] = i < shift ? 'x' : "\xe2\x82\xac"[(i - shift) % 3];
+            text[i] = "xxx\xe2\x82\xac"[i < shift ? 0 : 3 + (i - shift) % 3];
         }
         log_info("%.*s", (int)sizeof text, text);
         const char *line = catch_next(catcher);
