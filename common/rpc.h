@@ -2,10 +2,12 @@
  * Requests and answers over nng REQ/REP, its headers in rpc.c alone. nng 1.5.2 and 1.10.
  *
  * Bytes in, bytes out; what they mean is proto/'s affair. nng's threads only fill a mutexed queue and wake
- * the loop: every callback here runs on the loop's thread and nothing but rpc_*_close blocks (for the
- * milliseconds that nng needs to join). Resending is off on both levels (NNG_OPT_REQ_RESENDTIME infinite,
- * and a context of its own for each call): by default nng repeats a request after 60 s and on reconnect,
- * which would restart a container twice. NNG_OPT_RECVMAXSZ and RECONNMINT/MAXT are always set.
+ * the loop: every callback here runs on the loop's thread, and nothing blocks for more than the moment in
+ * which an nng callback ends. nng's sockets are closed behind the scenes (its close may hang: see rpc.c).
+ * Resending is off on both levels (NNG_OPT_REQ_RESENDTIME infinite, and a context of its own for each call):
+ * by default nng repeats a request after 60 s and on reconnect, which would restart a container twice.
+ * NNG_OPT_RECVMAXSZ and RECONNMINT/MAXT are always set. Everything may be called from within every callback,
+ * the close of its own server or client included.
  */
 #ifndef DEFIB_COMMON_RPC_H
 #define DEFIB_COMMON_RPC_H
@@ -16,22 +18,24 @@
 #include "common/err.h"
 #include "common/loop.h"
 
-/* For tls+tcp:// URLs; NULL in an options struct means none was given. Borrowed, read at open. */
+/* For tls+tcp:// URLs, which are refused without it; NULL in an options struct means none was given. Other
+ * URLs do not look at it. Borrowed, read at open. Mutual: both sides show a certificate that the CA signed.
+ */
 struct rpc_tls {
-    const char *ca_file;
+    const char *ca_file; /* PEM, all three */
     const char *cert_file;
     const char *key_file;
-    const char *server_name; /* client: checked against the server's certificate, always */
+    const char *server_name; /* client: checked against the server's certificate; NULL: the URL's host */
 };
 
 struct rpc_server;
 struct rpc_request;
 
 struct rpc_server_options {
-    const char *url;        /* tcp://host:port (port 0: any), ipc:///path, tls+tcp://host:port */
+    const char *url; /* tcp://host:port (port 0: any), ipc:///path, tls+tcp://host:port */
     const struct rpc_tls *tls;
-    size_t contexts;        /* requests that may be open at once; 0 = 16 */
-    size_t max_bytes;       /* of one request; larger ones end their connection */
+    size_t contexts;  /* requests that may be open at once; 0 = 16 */
+    size_t max_bytes; /* of one request; larger ones end their connection */
     /* Must lead to exactly one rpc_request_reply, now or later. `bytes` are borrowed for the call. */
     void (*on_request)(void *arg, struct rpc_request *request, const uint8_t *bytes, size_t len);
     void *arg;
@@ -64,12 +68,18 @@ struct rpc_client_options {
 int rpc_client_open(struct loop *loop, const struct rpc_client_options *options, struct rpc_client **out,
                     struct err *err);
 
-/* status: 0 with the answer's bytes (borrowed); -ETIMEDOUT; -ECONNREFUSED and others when the request
- * cannot have reached anyone; -ECANCELED by close. After -ETIMEDOUT the request may still be carried out
- * later: links that hang deliver late. */
+/* status: 0 with the answer's bytes (borrowed), or
+ *   -ENOTCONN   the request never left this process: nobody was connected within RPC_CONNECT_WAIT_MS of the
+ * call (so that a call right after open works), or the connection took nothing for the whole timeout;
+ *   -ETIMEDOUT  it left, and no answer came. It may still be carried out later: links that hang deliver late;
+ *   -ECONNRESET it left, and the connection ended before the answer: it may have been carried out;
+ *   -ECANCELED  by close: as -ETIMEDOUT;
+ *   others (-ENOMEM, -EIO): as -ETIMEDOUT. */
+enum { RPC_CONNECT_WAIT_MS = 250 };
 typedef void (*rpc_callback)(void *arg, int status, const uint8_t *bytes, size_t len);
 
-/* Borrows bytes. 0, then the callback runs exactly once, never from within this call; -ENOBUFS at max_calls. */
+/* Borrows bytes. 0, then the callback runs exactly once, never from within this call; -ENOBUFS at max_calls;
+ * -ECANCELED from within a callback of rpc_client_close. */
 int rpc_client_call(struct rpc_client *client, const uint8_t *bytes, size_t len, int64_t timeout_ms,
                     rpc_callback on_answer, void *arg);
 

@@ -1,0 +1,870 @@
+#include "common/rpc.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <nng/nng.h>
+#include <nng/protocol/reqrep0/rep.h>
+#include <nng/protocol/reqrep0/req.h>
+#include <nng/supplemental/tls/tls.h>
+#include <nng/supplemental/util/platform.h>
+
+#include "common/memory.h"
+
+enum {
+    DEFAULT_CONTEXTS = 16,
+    DEFAULT_CALLS = 64,
+    RECONNECT_MIN_MS = 100,
+    RECONNECT_MAX_MS = 5000,
+    PEM_MAX_BYTES = 256 * 1024,
+    QUIET_MS = 2000,
+    CLOSE_PATIENCE_S = 30,
+    HEADER_BYTES = 4 /* the request's number travels in front and counts */
+};
+
+static void must(int code, const char *what)
+{
+    if (code != 0) {
+        fprintf(stderr, "nng: %s: %s\n", what, nng_strerror(code));
+        abort();
+    }
+}
+
+static int errno_of(int code)
+{
+    if (code & NNG_ESYSERR) {
+        return code & ~NNG_ESYSERR;
+    }
+    switch (code) {
+    case 0:
+        return 0;
+    case NNG_ENOMEM:
+        return ENOMEM;
+    case NNG_EINVAL:
+    case NNG_EADDRINVAL:
+    case NNG_ENOTSUP:
+        return EINVAL;
+    case NNG_ETIMEDOUT:
+        return ETIMEDOUT;
+    case NNG_ECONNREFUSED:
+        return ECONNREFUSED;
+    case NNG_ECONNRESET:
+    case NNG_ECONNABORTED:
+    case NNG_ECONNSHUT:
+        return ECONNRESET;
+    case NNG_ECANCELED:
+    case NNG_ECLOSED:
+        return ECANCELED;
+    case NNG_EADDRINUSE:
+        return EADDRINUSE;
+    case NNG_EPERM:
+        return EACCES;
+    case NNG_ENOENT:
+        return ENOENT;
+    case NNG_EMSGSIZE:
+        return EMSGSIZE;
+    case NNG_ENOFILES:
+        return EMFILE;
+    default:
+        return EIO;
+    }
+}
+
+static int fail(struct err *err, int code, const char *url, const char *what)
+{
+    return err_set(err, errno_of(code), "%s: %s: %s", url, what, nng_strerror(code));
+}
+
+/* nng starts two threads for each core by default; the work here is microseconds of copying. 1.5 cannot be
+ * told. */
+static void limit_threads(void)
+{
+#if NNG_MAJOR_VERSION == 1 && NNG_MINOR_VERSION >= 8
+    nng_init_set_parameter(NNG_INIT_NUM_TASK_THREADS, 2);
+    nng_init_set_parameter(NNG_INIT_NUM_EXPIRE_THREADS, 1);
+    nng_init_set_parameter(NNG_INIT_NUM_POLLER_THREADS, 1);
+    nng_init_set_parameter(NNG_INIT_NUM_RESOLVER_THREADS, 1);
+#endif
+}
+
+/* ---- closing sockets ---- */
+
+/* Connections that stand. It outlives its client: nng's callbacks write here until its socket is closed. */
+struct pipe_count {
+    pthread_mutex_t mutex;
+    int pipes;
+};
+
+struct funeral {
+    nng_socket socket;
+    struct pipe_count *pipe_count; /* taken; may be NULL */
+    int delay_ms;
+    pthread_mutex_t mutex;
+    pthread_cond_t is_over;
+    bool is_closed;
+};
+
+static struct pipe_count *pipe_count_new(void)
+{
+    struct pipe_count *count = memory_alloc(sizeof *count);
+    pthread_mutex_init(&count->mutex, NULL);
+    return count;
+}
+
+static void pipe_count_free(struct pipe_count *count)
+{
+    if (count != NULL) {
+        pthread_mutex_destroy(&count->mutex);
+        free(count);
+    }
+}
+
+static void *run_close(void *arg)
+{
+    struct funeral *funeral = arg;
+    nng_close(funeral->socket);
+    pthread_mutex_lock(&funeral->mutex);
+    funeral->is_closed = true;
+    pthread_cond_signal(&funeral->is_over);
+    pthread_mutex_unlock(&funeral->mutex);
+    return NULL;
+}
+
+/* In steps of a second, so that a process that was stopped meanwhile is not taken for a hang. */
+static bool wait_for_close(struct funeral *funeral)
+{
+    pthread_mutex_lock(&funeral->mutex);
+    for (int second = 0; second < CLOSE_PATIENCE_S && !funeral->is_closed; second++) {
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_sec++;
+        pthread_cond_timedwait(&funeral->is_over, &funeral->mutex, &until);
+    }
+    bool is_closed = funeral->is_closed;
+    pthread_mutex_unlock(&funeral->mutex);
+    return is_closed;
+}
+
+static pthread_t start_thread(void *(*run)(void *arg), void *arg)
+{
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pthread_t thread;
+    int code = pthread_create(&thread, NULL, run, arg);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (code != 0) {
+        fprintf(stderr, "rpc: no thread: %s\n", strerror(code));
+        abort();
+    }
+    return thread;
+}
+
+static void *run_funeral(void *arg)
+{
+    struct funeral *funeral = arg;
+    nng_msleep(funeral->delay_ms);
+    pthread_t closer = start_thread(run_close, funeral);
+    if (!wait_for_close(funeral)) {
+        fputs("rpc: nng hangs in closing a socket, and no connection would be made again: giving up\n",
+              stderr);
+        abort();
+    }
+    pthread_join(closer, NULL);
+    pipe_count_free(funeral->pipe_count);
+    pthread_mutex_destroy(&funeral->mutex);
+    pthread_cond_destroy(&funeral->is_over);
+    free(funeral);
+    return NULL;
+}
+
+/*
+ * nng 1.5 to 1.7 may hang in nng_close for ever when a message is on its way in at that moment (nng issues
+ * 1543 and 1813): not only the caller, also its one thread that ends connections, so that nothing is
+ * redialled any more. So it is never called on the loop's thread; sockets with open calls wait until those
+ * are quiet; and where it hangs all the same, the process ends, to be started anew, instead of going deaf.
+ */
+static void bury_socket(nng_socket socket, struct pipe_count *pipe_count, int delay_ms)
+{
+    struct funeral *funeral = memory_alloc(sizeof *funeral);
+    funeral->socket = socket;
+    funeral->pipe_count = pipe_count;
+    funeral->delay_ms = delay_ms;
+    pthread_mutex_init(&funeral->mutex, NULL);
+    pthread_cond_init(&funeral->is_over, NULL);
+    pthread_detach(start_thread(run_funeral, funeral));
+}
+
+/* ---- URLs and TLS ---- */
+
+static bool begins_with(const char *text, const char *start)
+{
+    return strncmp(text, start, strlen(start)) == 0;
+}
+
+static bool is_tls_url(const char *url)
+{
+    return begins_with(url, "tls+tcp://");
+}
+
+static int check_url(const char *url, const struct rpc_tls *tls, struct err *err)
+{
+    if (!begins_with(url, "tcp://") && !begins_with(url, "ipc://") && !is_tls_url(url)) {
+        return err_set(err, EINVAL, "%s: must begin with tcp://, ipc:// or tls+tcp://", url);
+    }
+    if (is_tls_url(url) &&
+        (tls == NULL || tls->ca_file == NULL || tls->cert_file == NULL || tls->key_file == NULL)) {
+        return err_set(err, EINVAL, "%s: needs a CA, a certificate and a key file", url);
+    }
+    return 0;
+}
+
+static int read_pem(const char *path, char **out, struct err *err)
+{
+    FILE *file = fopen(path, "re");
+    if (file == NULL) {
+        return err_set(err, errno, "%s: %s", path, strerror(errno));
+    }
+    char *text = memory_alloc(PEM_MAX_BYTES);
+    size_t len = fread(text, 1, PEM_MAX_BYTES - 1, file);
+    bool is_whole = feof(file) && !ferror(file);
+    fclose(file);
+    if (!is_whole || len == 0) {
+        free(text);
+        return err_set(err, EINVAL, "%s: %s", path, len == 0 ? "is empty" : "cannot be read, or is too long");
+    }
+    *out = text;
+    return 0;
+}
+
+static int load_files(nng_tls_config *config, const struct rpc_tls *tls, struct err *err)
+{
+    cleanup_free char *ca = NULL;
+    cleanup_free char *cert = NULL;
+    cleanup_free char *key = NULL;
+    if (read_pem(tls->ca_file, &ca, err) != 0 || read_pem(tls->cert_file, &cert, err) != 0 ||
+        read_pem(tls->key_file, &key, err) != 0) {
+        return -err->code;
+    }
+    int code = nng_tls_config_ca_chain(config, ca, NULL);
+    if (code != 0) {
+        return fail(err, code, tls->ca_file, "CA not accepted");
+    }
+    code = nng_tls_config_own_cert(config, cert, key, NULL);
+    explicit_bzero(key, strlen(key));
+    if (code != 0) {
+        return fail(err, code, tls->cert_file, "certificate and key not accepted (Ed25519 is not supported)");
+    }
+    return 0;
+}
+
+static void copy_host(const char *url, char *host, size_t size)
+{
+    const char *start = strstr(url, "://") + 3;
+    size_t len = *start == '[' ? strcspn(++start, "]") : strcspn(start, ":/");
+    snprintf(host, size, "%.*s", (int)len, start);
+}
+
+static int make_tls(const char *url, const struct rpc_tls *tls, nng_tls_mode mode, nng_tls_config **out,
+                    struct err *err)
+{
+    struct err local;
+    err = err != NULL ? err : &local;
+    nng_tls_config *config;
+    must(nng_tls_config_alloc(&config, mode), "TLS config");
+    must(nng_tls_config_auth_mode(config, NNG_TLS_AUTH_MODE_REQUIRED), "TLS auth mode");
+    if (mode == NNG_TLS_MODE_CLIENT) {
+        /* Without a name nng 1.5 checks none at all. */
+        char host[256];
+        copy_host(url, host, sizeof host);
+        must(nng_tls_config_server_name(config, tls->server_name != NULL ? tls->server_name : host),
+             "TLS name");
+    }
+    int status = load_files(config, tls, err);
+    if (status != 0) {
+        nng_tls_config_free(config);
+        return status;
+    }
+    *out = config;
+    return 0;
+}
+
+/* ---- the server ---- */
+
+enum slot_state { SLOT_RECEIVING, SLOT_OPEN, SLOT_SENDING };
+
+/* One REP context. Owned by nng's threads while receiving or sending, by the loop's while open. */
+struct slot {
+    struct rpc_server *server;
+    nng_ctx ctx;
+    nng_aio *aio;
+    enum slot_state state;
+    nng_msg *arrived;
+    struct slot *next_ready;
+    struct rpc_request *request;
+};
+
+struct rpc_request {
+    struct slot *slot; /* NULL once the server was closed */
+};
+
+struct rpc_server {
+    struct rpc_server_options options;
+    char *url;
+    nng_socket socket;
+    nng_listener listener;
+    struct loop_wake *wake;
+    struct slot *slots;
+    size_t slot_count;
+    pthread_mutex_t mutex;
+    struct slot *ready_head; /* under the mutex: arrived, the loop has not seen them */
+    struct slot *ready_tail;
+    bool is_closed;
+    unsigned depth;
+};
+
+static void receive(struct slot *slot)
+{
+    slot->state = SLOT_RECEIVING;
+    nng_ctx_recv(slot->ctx, slot->aio);
+}
+
+static void hand_over(struct slot *slot)
+{
+    struct rpc_server *server = slot->server;
+    slot->arrived = nng_aio_get_msg(slot->aio);
+    nng_aio_set_msg(slot->aio, NULL);
+    slot->state = SLOT_OPEN;
+    slot->next_ready = NULL;
+    pthread_mutex_lock(&server->mutex);
+    if (server->ready_tail != NULL) {
+        server->ready_tail->next_ready = slot;
+    } else {
+        server->ready_head = slot;
+    }
+    server->ready_tail = slot;
+    loop_wake_send(server->wake);
+    pthread_mutex_unlock(&server->mutex);
+}
+
+/* On a thread of nng's. */
+static void on_slot(void *arg)
+{
+    struct slot *slot = arg;
+    int code = nng_aio_result(slot->aio);
+    if (slot->state == SLOT_SENDING && code != 0) {
+        nng_msg_free(nng_aio_get_msg(slot->aio)); /* ours again when it was not sent */
+        nng_aio_set_msg(slot->aio, NULL);
+    }
+    if (code == NNG_ECLOSED || code == NNG_ECANCELED) {
+        return;
+    }
+    if (slot->state == SLOT_RECEIVING && code == 0) {
+        hand_over(slot);
+    } else {
+        receive(slot);
+    }
+}
+
+static struct slot *take_ready(struct rpc_server *server)
+{
+    pthread_mutex_lock(&server->mutex);
+    struct slot *slot = server->ready_head;
+    if (slot != NULL) {
+        server->ready_head = slot->next_ready;
+        if (server->ready_head == NULL) {
+            server->ready_tail = NULL;
+        }
+    }
+    pthread_mutex_unlock(&server->mutex);
+    return slot;
+}
+
+static void free_server(struct rpc_server *server)
+{
+    pthread_mutex_destroy(&server->mutex);
+    free(server->slots);
+    free(server->url);
+    free(server);
+}
+
+static void on_requests(void *arg)
+{
+    struct rpc_server *server = arg;
+    server->depth++;
+    struct slot *slot;
+    while (!server->is_closed && (slot = take_ready(server)) != NULL) {
+        nng_msg *message = memory_steal(slot->arrived);
+        slot->request = memory_alloc(sizeof *slot->request);
+        slot->request->slot = slot;
+        server->options.on_request(server->options.arg, slot->request, nng_msg_body(message),
+                                   nng_msg_len(message));
+        nng_msg_free(message);
+    }
+    if (--server->depth == 0 && server->is_closed) {
+        free_server(server);
+    }
+}
+
+void rpc_request_reply(struct rpc_request *request, const uint8_t *bytes, size_t len)
+{
+    struct slot *slot = request->slot;
+    free(request);
+    if (slot == NULL) {
+        return;
+    }
+    slot->request = NULL;
+    if (bytes == NULL) {
+        receive(slot); /* forgets the one before */
+        return;
+    }
+    nng_msg *message;
+    must(nng_msg_alloc(&message, 0), "message");
+    must(nng_msg_append(message, bytes, len), "message");
+    slot->state = SLOT_SENDING;
+    nng_aio_set_msg(slot->aio, message);
+    nng_ctx_send(slot->ctx, slot->aio);
+}
+
+static void set_url(struct rpc_server *server, const char *url, nng_listener listener)
+{
+    const char *colon = strrchr(url, ':');
+    int port = 0;
+    if (begins_with(url, "ipc://") || strcmp(colon, ":0") != 0 ||
+        nng_listener_get_int(listener, NNG_OPT_TCP_BOUND_PORT, &port) != 0) {
+        server->url = memory_copy_text(url);
+        return;
+    }
+    char text[512];
+    snprintf(text, sizeof text, "%.*s:%d", (int)(colon - url), url, port);
+    server->url = memory_copy_text(text);
+}
+
+static int listen_at(struct rpc_server *server, struct err *err)
+{
+    const struct rpc_server_options *options = &server->options;
+    nng_listener listener;
+    int code = nng_listener_create(&listener, server->socket, options->url);
+    if (code != 0) {
+        return fail(err, code, options->url, "not a usable address");
+    }
+    nng_tls_config *tls = NULL;
+    if (is_tls_url(options->url)) {
+        int status = make_tls(options->url, options->tls, NNG_TLS_MODE_SERVER, &tls, err);
+        if (status != 0) {
+            return status;
+        }
+        code = nng_listener_set_ptr(listener, NNG_OPT_TLS_CONFIG, tls);
+        nng_tls_config_free(tls);
+        must(code, "TLS of the listener");
+    }
+    code = nng_listener_start(listener, 0);
+    if (code != 0) {
+        return fail(err, code, options->url, "cannot listen");
+    }
+    server->listener = listener;
+    set_url(server, options->url, listener);
+    return 0;
+}
+
+static void start_slots(struct rpc_server *server)
+{
+    for (size_t i = 0; i < server->slot_count; i++) {
+        struct slot *slot = &server->slots[i];
+        slot->server = server;
+        must(nng_ctx_open(&slot->ctx, server->socket), "context");
+        must(nng_aio_alloc(&slot->aio, on_slot, slot), "aio");
+    }
+    for (size_t i = 0; i < server->slot_count; i++) {
+        receive(&server->slots[i]);
+    }
+}
+
+int rpc_server_open(struct loop *loop, const struct rpc_server_options *options, struct rpc_server **out,
+                    struct err *err)
+{
+    int status = check_url(options->url, options->tls, err);
+    if (status != 0) {
+        return status;
+    }
+    limit_threads();
+    struct rpc_server *server = memory_alloc(sizeof *server);
+    server->options = *options;
+    pthread_mutex_init(&server->mutex, NULL);
+    int code = nng_rep0_open(&server->socket);
+    if (code != 0) {
+        free_server(server);
+        return fail(err, code, options->url, "no socket");
+    }
+    must(nng_socket_set_size(server->socket, NNG_OPT_RECVMAXSZ, options->max_bytes + HEADER_BYTES),
+         "size limit");
+    status = listen_at(server, err);
+    if (status != 0) {
+        nng_close(server->socket);
+        free_server(server);
+        return status;
+    }
+    server->options.url = server->url;
+    server->options.tls = NULL;
+    server->slot_count = options->contexts == 0 ? DEFAULT_CONTEXTS : options->contexts;
+    server->slots = memory_alloc(server->slot_count * sizeof *server->slots);
+    server->wake = loop_wake_new(loop, on_requests, server);
+    start_slots(server);
+    *out = server;
+    return 0;
+}
+
+const char *rpc_server_url(const struct rpc_server *server)
+{
+    return server->url;
+}
+
+void rpc_server_close(struct rpc_server *server)
+{
+    if (server == NULL) {
+        return;
+    }
+    nng_listener_close(server->listener); /* the address is free at once */
+    for (size_t i = 0; i < server->slot_count; i++) {
+        struct slot *slot = &server->slots[i];
+        nng_aio_stop(slot->aio); /* no callback of it runs any more */
+        nng_ctx_close(slot->ctx);
+        nng_aio_free(slot->aio);
+        nng_msg_free(slot->arrived);
+        if (slot->request != NULL) {
+            slot->request->slot = NULL;
+        }
+    }
+    bury_socket(server->socket, NULL, 0);
+    loop_wake_free(server->wake);
+    server->is_closed = true;
+    if (server->depth == 0) {
+        free_server(server);
+    }
+}
+
+/* ---- the client ---- */
+
+enum call_phase { CALL_FREE, CALL_SENDING, CALL_WAITING, CALL_DONE };
+
+/* A place for one call at a time; its aio is kept, its context is new for each call. */
+struct call {
+    struct rpc_client *client;
+    nng_ctx ctx;
+    nng_aio *aio;
+    struct loop_timer *connect_timer;
+    struct mono deadline;
+    rpc_callback on_answer;
+    void *arg;
+    enum call_phase phase; /* under the client's mutex from the sending to the end */
+    int status;            /* when done: 0 or -errno */
+    nng_msg *answer;
+    struct call *next; /* in the list of free ones, or of done ones */
+};
+
+struct rpc_client {
+    struct loop *loop;
+    nng_socket socket;
+    struct loop_wake *wake;
+    size_t max_calls;
+    size_t call_count; /* calls made so far, free or not */
+    struct call **calls;
+    struct call *free_calls;
+    pthread_mutex_t mutex;
+    struct call *done_head; /* under the mutex */
+    struct call *done_tail;
+    struct pipe_count *pipe_count;
+    bool is_closed;
+    unsigned depth;
+};
+
+/* A failure while sending means that no connection took the message: nobody can have seen it. */
+static int status_of(enum call_phase phase, int code)
+{
+    if (code == 0) {
+        return 0;
+    }
+    if (code == NNG_ECLOSED || code == NNG_ECANCELED) {
+        return -ECANCELED;
+    }
+    if (phase == CALL_SENDING) {
+        return code == NNG_ENOMEM ? -ENOMEM : -ENOTCONN;
+    }
+    return code == NNG_EUNREACHABLE ? -ETIMEDOUT : -errno_of(code);
+}
+
+static void finish_locked(struct call *call, int status)
+{
+    struct rpc_client *client = call->client;
+    call->status = status;
+    call->phase = CALL_DONE;
+    call->next = NULL;
+    if (client->done_tail != NULL) {
+        client->done_tail->next = call;
+    } else {
+        client->done_head = call;
+    }
+    client->done_tail = call;
+    loop_wake_send(client->wake);
+}
+
+/* On a thread of nng's. */
+static void on_call(void *arg)
+{
+    struct call *call = arg;
+    struct rpc_client *client = call->client;
+    int code = nng_aio_result(call->aio);
+    pthread_mutex_lock(&client->mutex);
+    enum call_phase phase = call->phase;
+    if (phase == CALL_SENDING && code == 0) {
+        call->phase = CALL_WAITING;
+        pthread_mutex_unlock(&client->mutex);
+        int64_t left = mono_diff(call->deadline, clock_mono_now());
+        nng_aio_set_timeout(call->aio, (nng_duration)(left < 1 ? 1 : left));
+        nng_ctx_recv(call->ctx, call->aio);
+        return;
+    }
+    nng_msg *message = nng_aio_get_msg(call->aio);
+    nng_aio_set_msg(call->aio, NULL);
+    if (phase == CALL_WAITING && code == 0) {
+        call->answer = message;
+    } else if (phase == CALL_SENDING) {
+        nng_msg_free(message); /* ours again when it was not sent */
+    }
+    finish_locked(call, status_of(phase, code));
+    pthread_mutex_unlock(&client->mutex);
+}
+
+static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg)
+{
+    (void)pipe;
+    struct pipe_count *count = arg;
+    pthread_mutex_lock(&count->mutex);
+    count->pipes += event == NNG_PIPE_EV_ADD_POST ? 1 : -1;
+    pthread_mutex_unlock(&count->mutex);
+}
+
+static bool is_connected(struct rpc_client *client)
+{
+    struct pipe_count *count = client->pipe_count;
+    pthread_mutex_lock(&count->mutex);
+    bool is_connected = count->pipes > 0;
+    pthread_mutex_unlock(&count->mutex);
+    return is_connected;
+}
+
+/* nng itself would hold the request until somebody connects, and deliver it then. */
+static void on_connect_timer(void *arg)
+{
+    struct call *call = arg;
+    struct rpc_client *client = call->client;
+    pthread_mutex_lock(&client->mutex);
+    bool is_sending = call->phase == CALL_SENDING;
+    pthread_mutex_unlock(&client->mutex);
+    if (is_sending && !is_connected(client)) {
+        nng_aio_abort(call->aio, NNG_EUNREACHABLE);
+    }
+}
+
+static void free_client(struct rpc_client *client)
+{
+    pthread_mutex_destroy(&client->mutex);
+    free(client->calls);
+    free(client);
+}
+
+/* Gives the call's place back and tells the caller. */
+static void deliver(struct call *call, int status)
+{
+    struct rpc_client *client = call->client;
+    nng_msg *answer = memory_steal(call->answer);
+    rpc_callback on_answer = call->on_answer;
+    void *arg = call->arg;
+    loop_timer_stop(call->connect_timer);
+    nng_ctx_close(call->ctx);
+    call->phase = CALL_FREE;
+    call->next = client->free_calls;
+    client->free_calls = call;
+    if (status == 0) {
+        on_answer(arg, 0, nng_msg_body(answer), nng_msg_len(answer));
+    } else {
+        on_answer(arg, status, NULL, 0);
+    }
+    nng_msg_free(answer);
+}
+
+static struct call *take_done(struct rpc_client *client)
+{
+    pthread_mutex_lock(&client->mutex);
+    struct call *call = client->done_head;
+    if (call != NULL) {
+        client->done_head = call->next;
+        if (client->done_head == NULL) {
+            client->done_tail = NULL;
+        }
+    }
+    pthread_mutex_unlock(&client->mutex);
+    return call;
+}
+
+static void on_answers(void *arg)
+{
+    struct rpc_client *client = arg;
+    client->depth++;
+    struct call *call;
+    while (!client->is_closed && (call = take_done(client)) != NULL) {
+        deliver(call, call->status);
+    }
+    if (--client->depth == 0 && client->is_closed) {
+        free_client(client);
+    }
+}
+
+static struct call *take_call(struct rpc_client *client)
+{
+    struct call *call = client->free_calls;
+    if (call != NULL) {
+        client->free_calls = call->next;
+        return call;
+    }
+    if (client->call_count == client->max_calls) {
+        return NULL;
+    }
+    call = memory_alloc(sizeof *call);
+    call->client = client;
+    must(nng_aio_alloc(&call->aio, on_call, call), "aio");
+    call->connect_timer = loop_timer_new(client->loop, on_connect_timer, call);
+    client->calls = memory_grow(client->calls, client->call_count + 1, sizeof *client->calls);
+    client->calls[client->call_count++] = call;
+    return call;
+}
+
+int rpc_client_call(struct rpc_client *client, const uint8_t *bytes, size_t len, int64_t timeout_ms,
+                    rpc_callback on_answer, void *arg)
+{
+    assert(timeout_ms > 0 && timeout_ms <= INT32_MAX);
+    if (client->is_closed) {
+        return -ECANCELED;
+    }
+    struct call *call = take_call(client);
+    if (call == NULL) {
+        return -ENOBUFS;
+    }
+    nng_msg *message;
+    must(nng_msg_alloc(&message, 0), "message");
+    must(nng_msg_append(message, bytes, len), "message");
+    must(nng_ctx_open(&call->ctx, client->socket), "context");
+    must(nng_ctx_set_ms(call->ctx, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE), "resend off");
+    call->on_answer = on_answer;
+    call->arg = arg;
+    call->deadline = mono_add(clock_mono_now(), timeout_ms);
+    call->phase = CALL_SENDING;
+    nng_aio_set_msg(call->aio, message);
+    nng_aio_set_timeout(call->aio, (nng_duration)timeout_ms);
+    loop_timer_start(call->connect_timer, RPC_CONNECT_WAIT_MS, 0);
+    nng_ctx_send(call->ctx, call->aio);
+    return 0;
+}
+
+static int dial(struct rpc_client *client, const struct rpc_client_options *options, struct err *err)
+{
+    nng_dialer dialer;
+    int code = nng_dialer_create(&dialer, client->socket, options->url);
+    if (code != 0) {
+        return fail(err, code, options->url, "not a usable address");
+    }
+    if (is_tls_url(options->url)) {
+        nng_tls_config *tls = NULL;
+        int status = make_tls(options->url, options->tls, NNG_TLS_MODE_CLIENT, &tls, err);
+        if (status != 0) {
+            return status;
+        }
+        code = nng_dialer_set_ptr(dialer, NNG_OPT_TLS_CONFIG, tls);
+        nng_tls_config_free(tls);
+        must(code, "TLS of the dialer");
+    }
+    code = nng_dialer_start(dialer, NNG_FLAG_NONBLOCK);
+    return code == 0 ? 0 : fail(err, code, options->url, "cannot dial");
+}
+
+int rpc_client_open(struct loop *loop, const struct rpc_client_options *options, struct rpc_client **out,
+                    struct err *err)
+{
+    int status = check_url(options->url, options->tls, err);
+    if (status != 0) {
+        return status;
+    }
+    limit_threads();
+    struct rpc_client *client = memory_alloc(sizeof *client);
+    client->loop = loop;
+    client->max_calls = options->max_calls == 0 ? DEFAULT_CALLS : options->max_calls;
+    client->pipe_count = pipe_count_new();
+    pthread_mutex_init(&client->mutex, NULL);
+    int code = nng_req0_open(&client->socket);
+    if (code != 0) {
+        pipe_count_free(client->pipe_count);
+        free_client(client);
+        return fail(err, code, options->url, "no socket");
+    }
+    must(nng_socket_set_size(client->socket, NNG_OPT_RECVMAXSZ, options->max_bytes + HEADER_BYTES),
+         "size limit");
+    must(nng_socket_set_ms(client->socket, NNG_OPT_RECONNMINT, RECONNECT_MIN_MS), "redial");
+    must(nng_socket_set_ms(client->socket, NNG_OPT_RECONNMAXT, RECONNECT_MAX_MS), "redial");
+    must(nng_socket_set_ms(client->socket, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE), "resend off");
+    must(nng_pipe_notify(client->socket, NNG_PIPE_EV_ADD_POST, on_pipe, client->pipe_count), "notify");
+    must(nng_pipe_notify(client->socket, NNG_PIPE_EV_REM_POST, on_pipe, client->pipe_count), "notify");
+    status = dial(client, options, err);
+    if (status != 0) {
+        nng_close(client->socket);
+        pipe_count_free(client->pipe_count);
+        free_client(client);
+        return status;
+    }
+    client->wake = loop_wake_new(loop, on_answers, client);
+    *out = client;
+    return 0;
+}
+
+static void cancel_calls(struct rpc_client *client)
+{
+    for (size_t i = 0; i < client->call_count; i++) {
+        struct call *call = client->calls[i];
+        if (call->phase != CALL_FREE) {
+            deliver(call, -ECANCELED);
+        }
+    }
+}
+
+void rpc_client_close(struct rpc_client *client)
+{
+    if (client == NULL) {
+        return;
+    }
+    client->depth++;
+    client->is_closed = true;
+    int delay_ms = 0;
+    for (size_t i = 0; i < client->call_count; i++) {
+        delay_ms = client->calls[i]->phase == CALL_FREE ? delay_ms : QUIET_MS;
+        nng_aio_stop(client->calls[i]->aio); /* no callback of it runs any more */
+    }
+    loop_wake_free(client->wake);
+    bury_socket(client->socket, client->pipe_count, delay_ms);
+    cancel_calls(client);
+    for (size_t i = 0; i < client->call_count; i++) {
+        loop_timer_free(client->calls[i]->connect_timer);
+        nng_aio_free(client->calls[i]->aio);
+        free(client->calls[i]);
+    }
+    client->call_count = 0;
+    if (--client->depth == 0) {
+        free_client(client);
+    }
+}
