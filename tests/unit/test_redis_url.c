@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -153,12 +154,55 @@ static void describing_cuts_to_the_size(void **state)
     assert_string_equal("redis", out);
 }
 
+static uint64_t next_random(uint64_t *state)
+{
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    return *state;
+}
+
+/* Random bytes but NUL, and the same percent-encoded: each byte, or only those that need it. */
+static void make_secret(uint64_t *random, char *plain, char *encoded)
+{
+    size_t len = next_random(random) % 40;
+    for (size_t i = 0; i < len; i++) {
+        unsigned char byte = (unsigned char)(1 + next_random(random) % 255);
+        bool is_safe = (byte >= 'a' && byte <= 'z') || (byte >= '0' && byte <= '9');
+        *plain++ = (char)byte;
+        encoded += sprintf(encoded, is_safe && next_random(random) % 2 == 0 ? "%c" : "%%%02X", byte);
+    }
+    *plain = *encoded = '\0';
+}
+
+static void encoded_logins_come_back(void **state)
+{
+    (void)state;
+    uint64_t random = 0x9e3779b97f4a7c15;
+    for (int i = 0; i < 5000; i++) {
+        char user[64], password[64], user_encoded[256], password_encoded[256], text[700];
+        make_secret(&random, user, user_encoded);
+        make_secret(&random, password, password_encoded);
+        snprintf(text, sizeof text, "redis://%s:%s@host:1/2", user_encoded, password_encoded);
+        struct redis_url url;
+        assert_int_equal(0, redis_url_parse(text, &url, NULL));
+        assert_string_equal(user, url.user);
+        assert_string_equal(password, url.password);
+        assert_string_equal("host", url.host);
+        /* Any damage is refused or taken, within bounds (the sanitizers watch). */
+        text[next_random(&random) % strlen(text)] = (char)(1 + next_random(&random) % 255);
+        text[next_random(&random) % strlen(text)] = "%@:/?[]#"[next_random(&random) % 8];
+        (void)redis_url_parse(text, &url, NULL);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(takes_good_ones_apart),
         cmocka_unit_test(refuses_bad_ones_and_keeps_the_password),
         cmocka_unit_test(bounds_of_the_parts),
+        cmocka_unit_test(encoded_logins_come_back),
         cmocka_unit_test(describing_cuts_to_the_size),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
