@@ -256,7 +256,7 @@ static bool is_fault(const char *text)
 {
     static const char *const words[] = {"READONLY",   "OOM",        "LOADING",  "MISCONF",
                                         "MASTERDOWN", "NOREPLICAS", "TRYAGAIN", "CLUSTERDOWN",
-                                        "NOAUTH",     "NOPERM",     "BUSY"};
+                                        "NOAUTH",     "BUSY"};
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
         if (strncmp(text, words[i], strlen(words[i])) == 0) {
             return true;

@@ -1,0 +1,33 @@
+/*
+ * Operators' holds (`health:hold:*`), read where they matter: the one for all, those that are in force, and
+ * those that would cover a container about to be judged. A hold key that cannot be read holds, with a
+ * warning. While Redis is away the last word counts.
+ */
+#ifndef DEFIB_CONTROLLER_HOLD_WATCH_H
+#define DEFIB_CONTROLLER_HOLD_WATCH_H
+
+#include <stddef.h>
+
+#include "controller/decider_port.h"
+#include "controller/redis_session.h"
+#include "controller/warning_limiter.h"
+
+struct hold_watch;
+
+struct hold_watch *hold_watch_new(const struct decider_port *port, struct redis_session *session,
+                                  struct warning_limiter *warnings);
+void hold_watch_free(struct hold_watch *watch); /* after the session was closed */
+
+/* A key that the load found; borrowed. */
+void hold_watch_take(struct hold_watch *watch, const char *key, size_t key_len, const char *value, size_t len);
+
+/* The keys that cover this container shall be read. Empty names are skipped. Calls no decider function. */
+void hold_watch_want(struct hold_watch *watch, const char *container, const char *service, const char *host);
+
+/* The one for all, those in force, and those of every container that is not simply UP. */
+void hold_watch_want_all(struct hold_watch *watch);
+
+/* Sends what is wanted as one MGET; answers come before those of commands that are sent afterwards. */
+void hold_watch_flush(struct hold_watch *watch);
+
+#endif
