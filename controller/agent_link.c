@@ -28,6 +28,7 @@ struct agent {
     struct agent_link *link;
     char *host;
     char *url; /* NULL: not known */
+    char *next_url; /* learned from an answer: the client is closed at the next step, not under its feet */
     bool is_static; /* DEFIB_AGENTS said so: what the agent itself advertises does not matter */
     struct rpc_client *client;
     bool is_pinging, is_asking;
@@ -36,7 +37,6 @@ struct agent {
     struct mono registered_at; /* the last fresh registration by Redis; MONO_NEVER: none */
     struct mono heard_at;      /* by either path, or made known */
     uint64_t change;           /* of the last inventory that came this way; 0: none */
-    char process[LIMIT_COMMAND_ID_SIZE];
     UT_hash_handle hh;
 };
 
@@ -159,6 +159,7 @@ static void drop_agent(struct agent *agent)
     close_client(agent);
     free(agent->host);
     free(agent->url);
+    free(agent->next_url);
     free(agent);
 }
 
@@ -189,7 +190,12 @@ static void learn_url(struct agent *agent, const char *url)
                              "Agent %s advertises a URL that cannot be dialled: %.64s", agent->host, url);
         return;
     }
-    set_url(agent, url);
+    if (agent->client == NULL) {
+        set_url(agent, url);
+    } else if (strcmp(agent->url, url) != 0) {
+        free(agent->next_url);
+        agent->next_url = memory_copy_text(url);
+    }
 }
 
 void agent_link_learn(struct agent_link *link, const char *host, const char *url, uint64_t epoch)
@@ -258,12 +264,13 @@ static void take_inventory(struct agent *agent, const struct answer *answer)
 {
     struct agent_link *link = agent->link;
     const struct decider_port *port = &link->options.port;
-    agent->wants_inventory = false;
     if (answer->payload == NULL) {
-        decider_observe_unchanged(port->decider, agent->host, answer->agent, answer->change, PATH_RPC,
-                                  link_now(link));
+        /* A change counts within one process of the agent: the same number of another process is news. */
+        agent->wants_inventory = !decider_observe_unchanged(port->decider, agent->host, answer->agent,
+                                                            answer->change, PATH_RPC, link_now(link));
         return;
     }
+    agent->wants_inventory = false;
     struct registration registration;
     struct err err = {0};
     size_t bad = 0;
@@ -281,7 +288,6 @@ static void take_inventory(struct agent *agent, const struct answer *answer)
         return;
     }
     agent->change = registration.change;
-    memory_set_text(agent->process, sizeof agent->process, registration.agent);
     decider_observe_registration(port->decider, &registration, PATH_RPC, link_now(link), clock_wall_now());
     learn_url(agent, registration.url);
     registration_fini(&registration);
@@ -434,6 +440,10 @@ static void on_step(void *arg)
             link->is_book_stale = true;
             drop_agent(agent);
             continue;
+        }
+        if (agent->next_url != NULL) {
+            cleanup_free char *url = memory_steal(agent->next_url);
+            set_url(agent, url);
         }
         send_due(agent);
     }
