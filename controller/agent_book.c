@@ -24,8 +24,8 @@ static bool is_plain(const char *text)
 
 bool agent_book_is_entry(const char *host, const char *url)
 {
-    return *host != '\0' && strlen(host) < LIMIT_NAME_SIZE && strlen(url) < LIMIT_URL_SIZE && is_plain(host) &&
-           is_plain(url) && strchr(host, '=') == NULL && strstr(url, "://") != NULL;
+    return *host != '\0' && strlen(host) < LIMIT_NAME_SIZE && strlen(url) < LIMIT_URL_SIZE &&
+           is_plain(host) && is_plain(url) && strchr(host, '=') == NULL && strstr(url, "://") != NULL;
 }
 
 /* Splits in place; false where it is no entry. */

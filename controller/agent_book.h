@@ -13,7 +13,8 @@
 
 enum { AGENT_BOOK_HOSTS = 4096 };
 
-/* "host=url,host=url"; blanks round a part are dropped. Calls visit for each. 0, or -EINVAL naming the part. */
+/* "host=url,host=url"; blanks round a part are dropped. Calls visit for each. 0, or -EINVAL naming the part.
+ */
 int agent_book_parse(const char *text, void (*visit)(void *arg, const char *host, const char *url), void *arg,
                      struct err *err);
 

@@ -27,7 +27,7 @@ enum {
 struct agent {
     struct agent_link *link;
     char *host;
-    char *url; /* NULL: not known */
+    char *url;      /* NULL: not known */
     char *next_url; /* learned from an answer: the client is closed at the next step, not under its feet */
     bool is_static; /* DEFIB_AGENTS said so: what the agent itself advertises does not matter */
     struct rpc_client *client;
@@ -214,7 +214,7 @@ void agent_link_learn(struct agent_link *link, const char *host, const char *url
 void agent_link_each(const struct agent_link *link, void (*visit)(void *arg, const char *host), void *arg)
 {
     struct agent *agent, *next;
-    HASH_ITER(hh, link->agents, agent, next) {
+    HASH_ITER (hh, link->agents, agent, next) {
         visit(arg, agent->host);
     }
 }
@@ -223,7 +223,7 @@ static void put_each(void *arg, void (*put)(void *book, const char *host, const 
 {
     struct agent_link *link = arg;
     struct agent *agent, *next;
-    HASH_ITER(hh, link->agents, agent, next) {
+    HASH_ITER (hh, link->agents, agent, next) {
         if (agent->url != NULL && agent_book_is_entry(agent->host, agent->url)) {
             put(book, agent->host, agent->url);
         }
@@ -247,7 +247,8 @@ static int open_answer(struct call *call, const uint8_t *bytes, size_t len, stru
 {
     const uint8_t *body;
     size_t body_len;
-    int result = envelope_open(&call->link->keys, ENVELOPE_ANSWER, call->host, bytes, len, &body, &body_len, err);
+    int result =
+        envelope_open(&call->link->keys, ENVELOPE_ANSWER, call->host, bytes, len, &body, &body_len, err);
     if (result == 0) {
         result = answer_decode(body, body_len, answer, err);
     }
@@ -412,8 +413,7 @@ static void send_due(struct agent *agent)
 {
     const struct agent_link_options *options = &agent->link->options;
     struct mono now = link_now(agent->link);
-    int64_t timeout_ms =
-        smaller(larger(options->ping_ms, QUERY_TIMEOUT_MIN_MS), QUERY_TIMEOUT_MAX_MS);
+    int64_t timeout_ms = smaller(larger(options->ping_ms, QUERY_TIMEOUT_MIN_MS), QUERY_TIMEOUT_MAX_MS);
     bool is_ask_due = agent->wants_inventory || (is_only_path(agent) && mono_reached(now, agent->ask_at));
     if (is_ask_due && !agent->is_asking) {
         agent->ask_at = mono_add(now, options->ask_ms);
@@ -434,7 +434,7 @@ static void on_step(void *arg)
     struct agent_link *link = arg;
     struct mono now = link_now(link);
     struct agent *agent, *next;
-    HASH_ITER(hh, link->agents, agent, next) {
+    HASH_ITER (hh, link->agents, agent, next) {
         if (!agent->is_static && mono_diff(now, agent->heard_at) > FORGET_MS) {
             log_info("Agent %s was not heard of for a day: no longer asked", agent->host);
             link->is_book_stale = true;
@@ -467,7 +467,7 @@ void agent_link_redis_away(struct agent_link *link, bool is_away)
 {
     link->is_redis_away = is_away;
     struct agent *agent, *next;
-    HASH_ITER(hh, link->agents, agent, next) {
+    HASH_ITER (hh, link->agents, agent, next) {
         agent->ask_at = link_now(link);
         send_due(agent);
     }
@@ -510,7 +510,7 @@ void agent_link_close(struct agent_link *link)
         write_book(link);
     }
     struct agent *agent, *next;
-    HASH_ITER(hh, link->agents, agent, next) {
+    HASH_ITER (hh, link->agents, agent, next) {
         drop_agent(agent);
     }
     loop_timer_free(link->timer);

@@ -27,12 +27,12 @@ struct agent_link_options {
     struct leader_epoch *epoch;
     struct warning_limiter *warnings;
     const char *state_dir;
-    const char *agents_text;    /* DEFIB_AGENTS */
-    const struct rpc_tls *tls;  /* files; NULL: none. Its server_name is not used */
+    const char *agents_text;     /* DEFIB_AGENTS */
+    const struct rpc_tls *tls;   /* files; NULL: none. Its server_name is not used */
     const struct key_ring *keys; /* copied */
     int64_t ping_ms;
-    int64_t ask_ms;              /* the inventory, while it is the only path */
-    int64_t silence_ms;          /* a registration older than this is silent */
+    int64_t ask_ms;     /* the inventory, while it is the only path */
+    int64_t silence_ms; /* a registration older than this is silent */
 };
 
 /* -EINVAL for DEFIB_AGENTS. Opens what it names and what the disk remembers. *out is given. */

@@ -51,7 +51,8 @@ struct delivery {
 
 static size_t entry_bytes(const struct entry *entry)
 {
-    return sizeof *entry + strlen(entry->text) + (entry->delayed_text == NULL ? 0 : strlen(entry->delayed_text));
+    return sizeof *entry + strlen(entry->text) +
+           (entry->delayed_text == NULL ? 0 : strlen(entry->delayed_text));
 }
 
 static void free_entry(struct entry *entry)

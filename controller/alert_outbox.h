@@ -40,7 +40,7 @@ void alert_outbox_record(struct alert_outbox *outbox, const struct event_record 
 void alert_outbox_redis_back(struct alert_outbox *outbox);
 void alert_outbox_redis_away(struct alert_outbox *outbox);
 
-size_t alert_outbox_count(const struct alert_outbox *outbox);      /* waiting or under way */
-uint64_t alert_outbox_dropped(const struct alert_outbox *outbox);  /* since the start */
+size_t alert_outbox_count(const struct alert_outbox *outbox);     /* waiting or under way */
+uint64_t alert_outbox_dropped(const struct alert_outbox *outbox); /* since the start */
 
 #endif

@@ -108,7 +108,8 @@ static void send_read(struct fleet_loader *loader, struct page_read *read)
         argv[i + 1] = read->keys[i];
         lens[i + 1] = read->lens[i];
     }
-    if (redis_session_command(loader->options.session, on_values, read, (int)read->count + 1, argv, lens) == 0) {
+    if (redis_session_command(loader->options.session, on_values, read, (int)read->count + 1, argv, lens) ==
+        0) {
         loader->pending++;
     } else {
         free_read(read);

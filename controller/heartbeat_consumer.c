@@ -1,7 +1,6 @@
 #include "controller/heartbeat_consumer.h"
 
 #include <errno.h>
-
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -199,8 +198,7 @@ static void take_whole(struct heartbeat_consumer *consumer, const char *name, co
         registration_fini(&registration);
     }
     if (result != 0 || bad > 0) {
-        warning_limiter_warn(consumer->options.warnings, key, consumer_now(consumer),
-                             "Key %s %s: %s", key,
+        warning_limiter_warn(consumer->options.warnings, key, consumer_now(consumer), "Key %s %s: %s", key,
                              result != 0 ? "holds no registration" : "has entries that cannot be read",
                              err.text);
     }
@@ -234,8 +232,8 @@ static void take_registration(struct heartbeat_consumer *consumer, const char *n
     take_whole(consumer, name, value, len);
 }
 
-void heartbeat_consumer_take_registration(struct heartbeat_consumer *consumer, const char *key, size_t key_len,
-                                          const char *value, size_t len)
+void heartbeat_consumer_take_registration(struct heartbeat_consumer *consumer, const char *key,
+                                          size_t key_len, const char *value, size_t len)
 {
     char name[LIMIT_NAME_SIZE];
     if (key_strip_prefix(key, key_len, KEY_AGENT_PREFIX, name)) {
@@ -279,7 +277,7 @@ static enum key_finding find_out(struct heartbeat_consumer *consumer, const stru
     size_t len;
     size_t key_len = key_heartbeat(key, wanted->service, wanted->instance);
     const char *text = redis_reply_text(value, &len);
-    return redis_reply_type(value) == REDIS_REPLY_TEXT ? take_beat(consumer, key, key_len, text, len)
+    return redis_reply_type(value) == REDIS_REPLY_TEXT   ? take_beat(consumer, key, key_len, text, len)
            : redis_reply_type(value) == REDIS_REPLY_NONE ? KEY_ABSENT
                                                          : KEY_UNREADABLE;
 }
@@ -288,7 +286,8 @@ static void on_beats(void *arg, const struct redis_reply *reply)
 {
     struct beat_read *read = arg;
     struct heartbeat_consumer *consumer = read->consumer;
-    bool is_whole = redis_reply_type(reply) == REDIS_REPLY_LIST && redis_reply_count(reply) == read->count + 1 &&
+    bool is_whole = redis_reply_type(reply) == REDIS_REPLY_LIST &&
+                    redis_reply_count(reply) == read->count + 1 &&
                     redis_session_has_marker(consumer->options.session, redis_reply_at(reply, 0));
     for (size_t i = 0; i < read->count; i++) {
         enum key_finding finding =
@@ -327,7 +326,8 @@ static void on_registrations(void *arg, const struct redis_reply *reply)
 {
     struct host_read *read = arg;
     struct heartbeat_consumer *consumer = read->consumer;
-    bool is_whole = redis_reply_type(reply) == REDIS_REPLY_LIST && redis_reply_count(reply) == read->count + 1 &&
+    bool is_whole = redis_reply_type(reply) == REDIS_REPLY_LIST &&
+                    redis_reply_count(reply) == read->count + 1 &&
                     redis_session_has_marker(consumer->options.session, redis_reply_at(reply, 0));
     for (size_t i = 0; i < read->count; i++) {
         struct host *host = find_host(consumer, read->names[i]);
@@ -359,9 +359,9 @@ static void send_hosts(struct heartbeat_consumer *consumer, struct host **hosts,
         hosts[i]->is_wanted = false;
         consumer->wanted_hosts--;
     }
-    bool is_sent =
-        redis_session_is_ready(consumer->options.session) &&
-        redis_session_command(consumer->options.session, on_registrations, read, (int)count + 2, argv, NULL) == 0;
+    bool is_sent = redis_session_is_ready(consumer->options.session) &&
+                   redis_session_command(consumer->options.session, on_registrations, read, (int)count + 2,
+                                         argv, NULL) == 0;
     for (size_t i = 0; i < count; i++) {
         hosts[i]->is_reading = is_sent;
         if (!is_sent) {
@@ -381,7 +381,7 @@ static void flush_hosts(struct heartbeat_consumer *consumer)
         return;
     }
     struct host *host, *next;
-    HASH_ITER(hh, consumer->hosts, host, next) {
+    HASH_ITER (hh, consumer->hosts, host, next) {
         if (!host->is_wanted || host->is_reading) {
             continue;
         }
@@ -445,7 +445,7 @@ static void on_check(void *arg)
     redis_session_command(consumer->options.session, on_marker, consumer, 2, argv, NULL);
     struct mono now = consumer_now(consumer);
     struct host *host, *next;
-    HASH_ITER(hh, consumer->hosts, host, next) {
+    HASH_ITER (hh, consumer->hosts, host, next) {
         if (mono_diff(now, host->seen_at) > FORGET_MS && !host->is_reading) {
             drop_host(consumer, host);
         } else {
@@ -477,7 +477,7 @@ void heartbeat_consumer_free(struct heartbeat_consumer *consumer)
     }
     free(consumer->wanted);
     struct host *host, *next;
-    HASH_ITER(hh, consumer->hosts, host, next) {
+    HASH_ITER (hh, consumer->hosts, host, next) {
         drop_host(consumer, host);
     }
     free(consumer);

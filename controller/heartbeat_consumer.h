@@ -8,6 +8,7 @@
 #ifndef DEFIB_CONTROLLER_HEARTBEAT_CONSUMER_H
 #define DEFIB_CONTROLLER_HEARTBEAT_CONSUMER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -37,8 +38,8 @@ void heartbeat_consumer_message(struct heartbeat_consumer *consumer, const char 
 /* A health:hb:* or health:agent:* key that the load found. */
 void heartbeat_consumer_take_beat(struct heartbeat_consumer *consumer, const char *key, size_t key_len,
                                   const char *value, size_t len);
-void heartbeat_consumer_take_registration(struct heartbeat_consumer *consumer, const char *key, size_t key_len,
-                                          const char *value, size_t len);
+void heartbeat_consumer_take_registration(struct heartbeat_consumer *consumer, const char *key,
+                                          size_t key_len, const char *value, size_t len);
 
 /* ACTION_READ_KEY: the beat key, the registration of the host, and the holds that would cover the container
  * are wanted. Borrows all; calls no decider function. */

@@ -61,7 +61,7 @@ void hold_watch_free(struct hold_watch *watch)
         return;
     }
     struct hold_key *hold, *next;
-    HASH_ITER(hh, watch->keys, hold, next) {
+    HASH_ITER (hh, watch->keys, hold, next) {
         drop(watch, hold);
     }
     free(watch);
@@ -194,7 +194,7 @@ void hold_watch_want_all(struct hold_watch *watch)
 {
     struct hold_key *hold, *next;
     want(watch, "all", "all");
-    HASH_ITER(hh, watch->keys, hold, next) {
+    HASH_ITER (hh, watch->keys, hold, next) {
         want(watch, hold->kind, hold->name);
     }
     decider_each(watch->port.decider, want_busy, watch);
@@ -243,7 +243,7 @@ void hold_watch_flush(struct hold_watch *watch)
     argv[0] = "MGET";
     argv[1] = KEY_MARKER;
     struct hold_key *hold, *next;
-    HASH_ITER(hh, watch->keys, hold, next) {
+    HASH_ITER (hh, watch->keys, hold, next) {
         if (hold->is_wanted && read->count < watch->wanted) {
             hold->is_wanted = false;
             read->keys[read->count] = memory_copy_text(hold->key);

@@ -19,7 +19,8 @@ struct hold_watch *hold_watch_new(const struct decider_port *port, struct redis_
 void hold_watch_free(struct hold_watch *watch); /* after the session was closed */
 
 /* A key that the load found; borrowed. */
-void hold_watch_take(struct hold_watch *watch, const char *key, size_t key_len, const char *value, size_t len);
+void hold_watch_take(struct hold_watch *watch, const char *key, size_t key_len, const char *value,
+                     size_t len);
 
 /* The keys that cover this container shall be read. Empty names are skipped. Calls no decider function. */
 void hold_watch_want(struct hold_watch *watch, const char *container, const char *service, const char *host);

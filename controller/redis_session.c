@@ -130,7 +130,8 @@ static void on_marker_set(void *arg, const struct redis_reply *reply)
     session->was_missing = session->was_missing || redis_reply_type(reply) == REDIS_REPLY_TEXT;
 }
 
-static bool ask(struct redis_session *session, redis_link_callback on_reply, int argc, const char *const *argv)
+static bool ask(struct redis_session *session, redis_link_callback on_reply, int argc,
+                const char *const *argv)
 {
     struct probe *probe = memory_alloc(sizeof *probe);
     *probe = (struct probe){session, session->generation};
@@ -254,9 +255,8 @@ int redis_session_command(struct redis_session *session, redis_link_callback on_
 /* Refusals of the server as a whole, not of this one command. */
 static bool is_fault(const char *text)
 {
-    static const char *const words[] = {"READONLY",   "OOM",        "LOADING",  "MISCONF",
-                                        "MASTERDOWN", "NOREPLICAS", "TRYAGAIN", "CLUSTERDOWN",
-                                        "NOAUTH",     "BUSY"};
+    static const char *const words[] = {"READONLY",   "OOM",      "LOADING",     "MISCONF", "MASTERDOWN",
+                                        "NOREPLICAS", "TRYAGAIN", "CLUSTERDOWN", "NOAUTH",  "BUSY"};
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
         if (strncmp(text, words[i], strlen(words[i])) == 0) {
             return true;

@@ -187,7 +187,7 @@ static int rewrite(struct restart_journal *journal, struct err *err)
         abort();
     }
     struct entry *entry, *next;
-    HASH_ITER(hh, journal->entries, entry, next) {
+    HASH_ITER (hh, journal->entries, entry, next) {
         size_t len;
         cleanup_free char *line = format_line(entry->container, (int)entry->mark, entry->text, &len);
         fwrite(line, 1, len, out);
@@ -234,7 +234,7 @@ void restart_journal_close(struct restart_journal *journal)
         return;
     }
     struct entry *entry, *next;
-    HASH_ITER(hh, journal->entries, entry, next) {
+    HASH_ITER (hh, journal->entries, entry, next) {
         drop_entry(journal, entry);
     }
     free(journal->dir);
@@ -288,7 +288,7 @@ void restart_journal_each(const struct restart_journal *journal,
                           void *arg)
 {
     struct entry *entry, *next;
-    HASH_ITER(hh, journal->entries, entry, next) {
+    HASH_ITER (hh, journal->entries, entry, next) {
         visit(arg, entry->container, entry->mark, entry->text);
     }
 }

@@ -1,8 +1,8 @@
 /*
  * Restart states on the local disk, for the time when Redis is away or has forgotten them.
  *
- * A log of lines, one change a line: `<FNV-1a of the rest, 16 hex digits> <mark> <container> <JSON>`. The last
- * line of a container counts; a damaged line costs only itself. When the log has grown to twice what it
+ * A log of lines, one change a line: `<FNV-1a of the rest, 16 hex digits> <mark> <container> <JSON>`. The
+ * last line of a container counts; a damaged line costs only itself. When the log has grown to twice what it
  * holds it is rewritten as a whole. At most RESTART_JOURNAL_ENTRIES containers. Every change is on the disk
  * (fdatasync) before the call returns.
  */

@@ -142,7 +142,8 @@ static void drop_from_journal(struct restart_store *store, const char *container
 
 static void tell_stored(struct restart_store *store, const char *container, uint64_t token, bool is_safe)
 {
-    decider_stored(store->options.port.decider, container, token, is_safe, store_now(store), clock_wall_now());
+    decider_stored(store->options.port.decider, container, token, is_safe, store_now(store),
+                   clock_wall_now());
     decider_port_told(&store->options.port);
 }
 
@@ -289,7 +290,8 @@ static struct wall later_wall(struct wall left, struct wall right)
 }
 
 /* As old as a key that Redis would have dropped: of no use any more, and the journal stays small. */
-static bool is_outlived(const struct restart_store *store, const struct restart_state *state, struct wall wall)
+static bool is_outlived(const struct restart_store *store, const struct restart_state *state,
+                        struct wall wall)
 {
     struct wall last = later_wall(state->last_attempt_at, state->last_completed_at);
     last = later_wall(last, state->cooldown_until);
@@ -300,7 +302,7 @@ static void drop_outlived(struct restart_store *store)
 {
     struct wall wall = clock_wall_now();
     struct entry *entry, *next;
-    HASH_ITER(hh, store->entries, entry, next) {
+    HASH_ITER (hh, store->entries, entry, next) {
         if (!entry->is_deleted && is_outlived(store, &entry->state, wall)) {
             drop_from_journal(store, entry->container);
             drop_entry(store, entry);
@@ -339,7 +341,7 @@ void restart_store_close(struct restart_store *store)
         return;
     }
     struct entry *entry, *next;
-    HASH_ITER(hh, store->entries, entry, next) {
+    HASH_ITER (hh, store->entries, entry, next) {
         drop_entry(store, entry);
     }
     loop_timer_free(store->watch);
@@ -356,7 +358,7 @@ static void tell_loaded(struct restart_store *store, const struct entry *entry)
 void restart_store_recall(struct restart_store *store)
 {
     struct entry *entry, *next;
-    HASH_ITER(hh, store->entries, entry, next) {
+    HASH_ITER (hh, store->entries, entry, next) {
         if (!entry->is_deleted) {
             tell_loaded(store, entry);
         }
@@ -368,7 +370,7 @@ void restart_store_load_begin(struct restart_store *store, bool is_amnesic)
 {
     store->is_amnesic = is_amnesic;
     struct entry *entry, *next;
-    HASH_ITER(hh, store->entries, entry, next) {
+    HASH_ITER (hh, store->entries, entry, next) {
         entry->was_seen = false;
         entry->is_unreadable = false;
         entry->is_edited = false;
@@ -470,7 +472,7 @@ static void forget_reset(struct restart_store *store, struct entry *entry)
 void restart_store_load_end(struct restart_store *store)
 {
     struct entry *entry, *next;
-    HASH_ITER(hh, store->entries, entry, next) {
+    HASH_ITER (hh, store->entries, entry, next) {
         if (entry->is_deleted) {
             send_delete(store, entry);
         } else if (!entry->was_seen && !entry->is_pending && !store->is_amnesic) {
@@ -589,7 +591,8 @@ static void send_look(struct restart_store *store, struct request *look)
         key_restart(keys[i], look->names[i]);
         argv[i + 2] = keys[i];
     }
-    if (redis_session_command(store->options.session, on_looked, look, (int)look->count + 2, argv, NULL) == 0) {
+    if (redis_session_command(store->options.session, on_looked, look, (int)look->count + 2, argv, NULL) ==
+        0) {
         store->looks++;
     } else {
         free_request(look);
@@ -622,7 +625,7 @@ static void watch_keys(void *arg)
     }
     struct request *look = NULL;
     struct entry *entry, *next;
-    HASH_ITER(hh, store->entries, entry, next) {
+    HASH_ITER (hh, store->entries, entry, next) {
         if (entry->is_deleted) {
             continue;
         }

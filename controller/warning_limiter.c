@@ -43,7 +43,7 @@ void warning_limiter_free(struct warning_limiter *limiter)
         return;
     }
     struct source *source, *next;
-    HASH_ITER(hh, limiter->sources, source, next) {
+    HASH_ITER (hh, limiter->sources, source, next) {
         drop(limiter, source);
     }
     free(limiter);
@@ -52,7 +52,7 @@ void warning_limiter_free(struct warning_limiter *limiter)
 static void drop_aged(struct warning_limiter *limiter, struct mono now)
 {
     struct source *source, *next;
-    HASH_ITER(hh, limiter->sources, source, next) {
+    HASH_ITER (hh, limiter->sources, source, next) {
         if (mono_diff(now, source->last) >= limiter->repeat_ms) {
             drop(limiter, source);
         }
