@@ -5,10 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define uthash_malloc(size) memory_alloc(size)
-#define uthash_fatal(text)  abort()
-#include <uthash.h>
-
+#include "agent/core/change_rate.h"
 #include "common/log.h"
 #include "common/memory.h"
 
@@ -49,14 +46,6 @@ struct command_job {
     char cause[LIMIT_DETAIL_SIZE / 2]; /* WATCHING: why nobody knows */
 };
 
-/* When one container was changed, for the rate limit. */
-struct change_times {
-    char container[LIMIT_NAME_SIZE];
-    struct mono times[COMMAND_GATE_LONG_MAX]; /* a ring */
-    size_t count, next;
-    UT_hash_handle hh;
-};
-
 struct command_runner {
     struct command_ports ports;
     const char *host;
@@ -64,7 +53,7 @@ struct command_runner {
     size_t file_bytes; /* about; failed writes count too */
     struct command_job *jobs;
     size_t job_count;
-    struct change_times *changes;
+    struct change_rate *rate;
 };
 
 static struct mono now_of(const struct command_runner *runner)
@@ -108,47 +97,6 @@ static struct outcome outcome_of(struct command_runner *runner, const struct com
     memory_set_text(outcome.container, sizeof outcome.container, command->container);
     memory_set_text(outcome.container_id, sizeof outcome.container_id, command->container_id);
     return outcome;
-}
-
-/* ---- rate ---- */
-
-static size_t count_changes(const struct command_runner *runner, const char *container, int64_t within_ms)
-{
-    struct change_times *changes;
-    HASH_FIND_STR(runner->changes, container, changes);
-    size_t found = 0;
-    struct mono now = now_of(runner);
-    for (size_t i = 0; changes != NULL && i < changes->count; i++) {
-        found += mono_diff(now, changes->times[i]) < within_ms;
-    }
-    return found;
-}
-
-static void forget_old_changes(struct command_runner *runner)
-{
-    struct change_times *changes, *next;
-    HASH_ITER (hh, runner->changes, changes, next) {
-        size_t newest = (changes->next + COMMAND_GATE_LONG_MAX - 1) % COMMAND_GATE_LONG_MAX;
-        if (mono_diff(now_of(runner), changes->times[newest]) >= COMMAND_GATE_LONG_MS) {
-            HASH_DEL(runner->changes, changes);
-            free(changes);
-        }
-    }
-}
-
-static void note_change(struct command_runner *runner, const char *container)
-{
-    forget_old_changes(runner);
-    struct change_times *changes;
-    HASH_FIND_STR(runner->changes, container, changes);
-    if (changes == NULL) {
-        changes = memory_alloc(sizeof *changes);
-        memory_set_text(changes->container, sizeof changes->container, container);
-        HASH_ADD_STR(runner->changes, container, changes);
-    }
-    changes->times[changes->next] = now_of(runner);
-    changes->next = (changes->next + 1) % COMMAND_GATE_LONG_MAX;
-    changes->count += changes->count < COMMAND_GATE_LONG_MAX;
 }
 
 /* ---- jobs ---- */
@@ -250,18 +198,26 @@ static void job_end(struct command_job *job, enum answer_code code, const char *
     runner->ports.ended(runner->ports.arg, container_id, &outcome.id, code);
 }
 
-static void judge(struct command_job *job, const struct command_facts *facts, struct command_verdict *out)
+/* What both judgements have in common; `job` is NULL at receipt. */
+static struct command_gate_input gate_input(const struct command_runner *runner,
+                                            const struct command_job *job, const struct command *command,
+                                            const struct command_facts *facts)
 {
-    struct command_runner *runner = job->runner;
-    const struct command_gate_input input = {
-        .command = &job->command,
+    struct mono now = now_of(runner);
+    return (struct command_gate_input){
+        .command = command,
         .host = runner->host,
-        .age_ms = mono_diff(now_of(runner), job->received_at),
+        .age_ms = job == NULL ? 0 : mono_diff(now, job->received_at),
         .epoch = outcome_log_epoch(runner->log),
         .facts = facts,
-        .is_busy = is_busy(runner, job, &job->command),
-        .changes_short = count_changes(runner, job->command.container, COMMAND_GATE_SHORT_MS),
-        .changes_long = count_changes(runner, job->command.container, COMMAND_GATE_LONG_MS)};
+        .is_busy = is_busy(runner, job, command),
+        .changes_short = change_rate_count(runner->rate, command->container, COMMAND_GATE_SHORT_MS, now),
+        .changes_long = change_rate_count(runner->rate, command->container, COMMAND_GATE_LONG_MS, now)};
+}
+
+static void judge(struct command_job *job, const struct command_facts *facts, struct command_verdict *out)
+{
+    const struct command_gate_input input = gate_input(job->runner, job, &job->command, facts);
     command_gate_judge(&input, out);
 }
 
@@ -360,7 +316,7 @@ static void job_act(struct command_job *job)
     const struct command_ports *ports = &job->runner->ports;
     int64_t stop_ms = job->act == OP_RESTART ? job->command.stop_timeout_ms : 0;
     job_enter(job, JOB_ACTING);
-    note_change(job->runner, job->command.container);
+    change_rate_note(job->runner->rate, job->command.container, now_of(job->runner));
     job_own(job, COMMAND_OWN_BEGIN);
     job->call = ports->act(ports->arg, job->act, job->command.container_id, (stop_ms + 999) / 1000,
                            stop_ms + ACT_MARGIN_MS, on_acted, job);
@@ -503,15 +459,9 @@ struct command_job *command_runner_receive(struct command_runner *runner, const 
     struct command_facts facts;
     bool is_known = outcome_log_find(runner->log, &command->id, &known);
     bool is_there = runner->ports.find(runner->ports.arg, command->container, &facts);
-    const struct command_gate_input input = {
-        .command = command,
-        .host = runner->host,
-        .epoch = outcome_log_epoch(runner->log),
-        .known = is_known ? &known : NULL,
-        .facts = is_there ? &facts : NULL,
-        .is_busy = is_busy(runner, NULL, command) || runner->job_count >= JOBS_MAX,
-        .changes_short = count_changes(runner, command->container, COMMAND_GATE_SHORT_MS),
-        .changes_long = count_changes(runner, command->container, COMMAND_GATE_LONG_MS)};
+    struct command_gate_input input = gate_input(runner, NULL, command, is_there ? &facts : NULL);
+    input.known = is_known ? &known : NULL;
+    input.is_busy = input.is_busy || runner->job_count >= JOBS_MAX;
     struct command_verdict verdict;
     command_gate_judge(&input, &verdict);
     if (verdict.is_replay) {
@@ -614,6 +564,7 @@ struct command_runner *command_runner_new(const struct command_ports *ports, con
     runner->ports = *ports;
     runner->host = host;
     runner->log = outcome_log_new(OUTCOME_LOG_CAPACITY);
+    runner->rate = change_rate_new();
     runner->file_bytes = len;
     size_t strange = outcome_log_load(runner->log, image, len);
     if (strange > 0) {
@@ -638,11 +589,7 @@ void command_runner_free(struct command_runner *runner)
         }
         job_free(runner->jobs);
     }
-    struct change_times *changes, *next;
-    HASH_ITER (hh, runner->changes, changes, next) {
-        HASH_DEL(runner->changes, changes);
-        free(changes);
-    }
+    change_rate_free(runner->rate);
     outcome_log_free(runner->log);
     free(runner);
 }
