@@ -38,7 +38,7 @@ MSGPACK := $(shell pkg-config --exists msgpack-c && echo msgpack-c || echo msgpa
 HIREDIS_SSL := $(shell pkg-config --exists hiredis_ssl openssl && echo hiredis_ssl openssl)
 PACKAGES := hiredis $(HIREDIS_SSL) libuv libcurl libcjson libcrypto $(MSGPACK)
 CPPFLAGS := -I. -D_GNU_SOURCE $(if $(HIREDIS_SSL),-DDEFIB_HAVE_HIREDIS_SSL) $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
-LDLIBS := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lnng -lpthread
+LDLIBS := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lnng -lpthread -lm
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Wswitch-enum -Wconversion
 ifneq ($(MODE)$(CI),release)
 WARNINGS += -Werror
