@@ -11,10 +11,10 @@ VERSION := $(shell sed -n 's/.*DEFIB_VERSION "\(.*\)"/\1/p' common/version.h)
 
 COMMON := clock config config_value err http_client key_file log loop memory name_patterns redis_link redis_url \
 	resolver rpc settings settings_rules timestamp
-PROTO  := alert command container_spec envelope heartbeat hold json_reader json_writer keys msgpack_walk registration restart_state text vocabulary
-AGENT_CORE := change_rate command_gate container_entry container_table engine_json label_reader outcome_log self_finder \
-	stop_cause stop_records
-AGENT  := agent beat_writer cgroup_reader command_desk command_runner command_server engine_client event_stream \
+PROTO  := alert command container_spec envelope heartbeat hold intent json_reader json_writer keys msgpack_walk registration restart_state text vocabulary
+AGENT_CORE := change_rate command_gate container_beat container_entry container_table engine_json label_reader outcome_log \
+	self_finder stop_cause stop_records
+AGENT  := agent beat_maker cgroup_reader command_desk command_runner command_server engine_client event_stream \
 	heartbeat_publisher outcome_file state_files
 CONTROLLER_CORE := decider gates liveness policy
 CONTROLLER := agent_book agent_link alert_outbox controller disk_file fleet_loader heartbeat_consumer hold_watch \

@@ -31,6 +31,7 @@ struct engine_client;
 struct event_stream;
 struct heartbeat_publisher;
 struct command_server;
+struct state_files_writer;
 
 struct agent {
     const struct settings *settings; /* borrowed from main, outlives the agent */
@@ -46,8 +47,12 @@ struct agent {
     struct event_stream *stream;
     struct heartbeat_publisher *publisher;
     struct command_server *commands;
+    char url[LIMIT_URL_SIZE];       /* what controllers dial */
     struct loop_timer *flush_timer; /* changes leave at the end of the turn in which they came */
     struct loop_timer *tick_timer;
+    bool is_flush_due;
+    struct mono flushed_at;
+    struct state_files_writer *writer;
     uint64_t saved_change;
     int64_t saved_event_ns;
     struct mono saved_at;
@@ -60,6 +65,9 @@ int agent_init(struct agent *agent, const struct settings *settings, struct err 
 void agent_run(struct agent *agent);
 void agent_fini(struct agent *agent);
 
+/* SIGHUP: the key file once more; one that is no good is logged, and the keys stay. */
+void agent_reload_keys(struct agent *agent);
+
 /* Facts in the table may have changed: publishes what did, at the end of this turn of the loop. Every caller
  * of a container_table function that takes facts in calls it afterwards. */
 void agent_facts_changed(struct agent *agent);
@@ -69,7 +77,11 @@ void agent_facts_changed(struct agent *agent);
 void agent_command_ended(struct agent *agent, const char *container_id, const char *command_hex,
                          enum answer_code code);
 
-/* The registration document as it stands now, the payload of `inventory`. Fresh text, given. */
+/* Grows whenever the registration says something new. */
+uint64_t agent_change(const struct agent *agent);
+
+/* The registration document as it stands now, the payload of `inventory`. Fresh text, given; NULL before the
+ * first list of containers, and where it would be too large. */
 char *agent_inventory(struct agent *agent, size_t *len);
 
 #endif

@@ -1,7 +1,8 @@
 /*
  * Docker Engine calls over common/http_client: list, inspect, info, events, start, restart.
  *
- * API version 1.41 is asked for in every path: 20.10 and everything newer takes it, so nothing is negotiated.
+ * API version 1.41 is asked for in every path: 20.10 to 28 take it; a newer Engine refuses it once, names the
+ * oldest that it speaks, and gets that from then on. What is read here is the same in all of them.
  * DOCKER_HOST as Docker's own tools read it: unix:///path, tcp://host:port (https where DOCKER_TLS_VERIFY is
  * set and not empty, with ca.pem, cert.pem, key.pem from DOCKER_CERT_PATH). All on the loop's thread, nothing
  * blocks, every call but the event stream has a deadline.
@@ -63,6 +64,10 @@ struct engine_call *engine_client_list(struct engine_client *client, int64_t tim
                                        engine_list_callback on_done, void *arg);
 struct engine_call *engine_client_info(struct engine_client *client, int64_t timeout_ms,
                                        engine_info_callback on_done, void *arg);
+
+/* /_ping: whether it answers at all. */
+struct engine_call *engine_client_ping(struct engine_client *client, int64_t timeout_ms,
+                                       engine_callback on_done, void *arg);
 
 /* Always on fresh connections and never repeated. timeout_ms is the whole deadline: for a restart it must
  * leave room for the stop (stop_timeout_secs, whole seconds, is what Docker waits before it kills).

@@ -4,6 +4,7 @@
  * One client talks to one server: a Unix socket or a TCP address, TLS by CA, certificate and key files.
  * Calls run side by side. A POST always opens a fresh connection: libcurl repeats a POST when a reused
  * connection dies unanswered, and the server would see it twice. All on the loop's thread; nothing blocks.
+ * Callbacks run outside of libcurl and may call anything here: send, cancel any call, free the client.
  */
 #ifndef DEFIB_COMMON_HTTP_CLIENT_H
 #define DEFIB_COMMON_HTTP_CLIENT_H
@@ -24,29 +25,31 @@ struct http_client_options {
     const char *ca_file;   /* TLS only; NULL: none of ours */
     const char *cert_file;
     const char *key_file;
-    bool verify_peer;      /* TLS only */
-    size_t max_connections;/* kept or open at once; 0 = 16. More calls wait in libcurl. */
+    bool verify_peer;       /* TLS only */
+    size_t max_connections; /* kept or open at once; 0 = 16. More calls wait in libcurl. */
 };
 
 struct http_client *http_client_new(struct loop *loop, const struct http_client_options *options);
 void http_client_free(struct http_client *client); /* open calls end without a callback */
 
 struct http_response {
-    int status;       /* HTTP status; 0 where no answer came: then err tells */
-    const char *body; /* borrowed, NUL-terminated behind len; whole, or empty for a streamed call */
+    int status; /* HTTP status; 0 where no answer came: then err tells */
+    const char
+        *body; /* borrowed, NUL-terminated behind len; whole, or empty where err tells or a stream took it */
     size_t len;
-    struct err err;   /* code 0 where an HTTP answer came whole; else ECONNREFUSED, ENOENT (no such socket),
-                         EACCES, ETIMEDOUT, EMSGSIZE (body over max_bytes), EPIPE (broken off), EIO */
+    struct err err; /* code 0 where an HTTP answer came whole; else ECONNREFUSED, ENOENT (no such socket),
+                       EACCES, ETIMEDOUT, EMSGSIZE (body over max_bytes), EPIPE (broken off), EIO */
 };
 
 struct http_request {
-    const char *method;   /* "GET", "POST" */
-    const char *path;     /* with its query, percent-encoded */
-    const char *body;     /* or NULL; copied; sent as application/json */
-    int64_t timeout_ms;   /* from the call to the last byte; 0: none (a stream that stays open) */
+    const char *method;         /* "GET", "POST" */
+    const char *path;           /* with its query, percent-encoded */
+    const char *body;           /* or NULL; copied; sent as application/json */
+    int64_t timeout_ms;         /* from the call to the last byte; 0: none (a stream that stays open) */
     int64_t connect_timeout_ms; /* 0 = 5000 */
-    size_t max_bytes;     /* of the body; 0 = 16 MiB. A stream may bring any number in total. */
-    /* A stream: called for each piece of a 2xx body as it comes, borrowed; NULL: the body is collected. */
+    size_t max_bytes;           /* of the body; 0 = 16 MiB. A stream may bring any number in total. */
+    /* A stream: called for each piece of a 2xx body as it comes, borrowed; NULL: the body is collected. What
+     * a stream is answered with another status is collected too. */
     void (*on_data)(void *arg, const char *bytes, size_t len);
     /* A stream: the status line and headers were answered 2xx (before any data). May be NULL. */
     void (*on_open)(void *arg);

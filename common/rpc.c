@@ -852,7 +852,9 @@ void rpc_client_close(struct rpc_client *client)
     client->is_closed = true;
     int delay_ms = 0;
     for (size_t i = 0; i < client->call_count; i++) {
+        pthread_mutex_lock(&client->mutex);
         delay_ms = client->calls[i]->phase == CALL_FREE ? delay_ms : QUIET_MS;
+        pthread_mutex_unlock(&client->mutex);
         nng_aio_stop(client->calls[i]->aio); /* no callback of it runs any more */
     }
     loop_wake_free(client->wake);

@@ -47,7 +47,7 @@ static bool will_docker_restart(const struct container_entry *entry)
 static void on_die(struct container_entry *entry, const struct engine_event *event, struct mono now)
 {
     stop_cause_die(&entry->evidence, event->time_ns, now);
-    entry->evidence.is_own |= entry->is_own_open;
+    entry->evidence.is_own |= !mono_reached(now, entry->own_until);
     container_entry_disturb(entry, true);
     if (entry->is_start_pending || !entry->pub.is_inspected) {
         return; /* of an incarnation that no inspect has told yet */
@@ -63,7 +63,7 @@ static void on_die(struct container_entry *entry, const struct engine_event *eve
 static void on_start(struct container_entry *entry, const struct engine_event *event)
 {
     stop_cause_started(&entry->evidence, event->time_ns);
-    entry->is_own_open = false;
+    entry->own_until = (struct mono){0};
     entry->is_start_pending = true;
     entry->wake_at = MONO_NEVER;
     container_entry_disturb(entry, true);
@@ -73,7 +73,7 @@ static void on_stop(struct container_entry *entry, const struct engine_event *ev
                     struct mono now)
 {
     stop_cause_stop(&entry->evidence, event->time_ns, now);
-    entry->evidence.is_own |= entry->is_own_open;
+    entry->evidence.is_own |= !mono_reached(now, entry->own_until);
     entry->evidence.is_daemon_gone |= is_new_daemon;
     entry->pub.is_docker_restarting = false;
     container_entry_disturb(entry, false);
@@ -111,7 +111,6 @@ void container_entry_event(struct container_entry *entry, const struct engine_ev
     switch (event->action) {
     case ENGINE_ACTION_KILL:
         stop_cause_kill(&entry->evidence, event->signal, event->time_ns);
-        entry->evidence.is_own |= entry->is_own_open && container_entry_is_down(entry);
         break;
     case ENGINE_ACTION_DIE:
         on_die(entry, event, now);
@@ -197,7 +196,7 @@ void container_entry_inspected(struct container_entry *entry, const struct engin
     bool is_same = !was_inspected || entry->pub.started_ns == facts->started_ns;
     if (was_inspected && !is_same) {
         stop_cause_started(&entry->evidence, facts->started_ns);
-        entry->is_own_open = false;
+        entry->own_until = (struct mono){0};
     }
     copy_facts(&entry->pub, facts);
     entry->pub.is_inspected = true;
@@ -211,23 +210,25 @@ void container_entry_inspected(struct container_entry *entry, const struct engin
     entry->is_shutdown_expected = false;
 }
 
+/* Our own kill and stop explain nothing about why it is not running now. */
+static void drop_own(struct container_entry *entry)
+{
+    entry->evidence.is_own = false;
+    entry->evidence.has_stopped = false;
+    entry->evidence.first_signal = entry->evidence.last_signal = 0;
+}
+
 void container_entry_restore(struct container_entry *entry, const struct stop_evidence *evidence)
 {
     entry->evidence = *evidence;
     if (evidence->is_own) {
-        container_entry_own_ended(entry);
+        drop_own(entry);
     }
 }
 
-void container_entry_own_ended(struct container_entry *entry)
+void container_entry_own_until(struct container_entry *entry, struct mono until)
 {
-    entry->is_own_open = false;
-    if (entry->evidence.is_own) {
-        /* Our own kill and stop explain nothing about why it is not running now. */
-        entry->evidence.is_own = false;
-        entry->evidence.has_stopped = false;
-        entry->evidence.first_signal = entry->evidence.last_signal = 0;
-    }
+    entry->own_until = until;
 }
 
 /* ---- judgement ---- */
@@ -244,6 +245,9 @@ void container_entry_judge(struct container_entry *entry, const struct stop_caus
         pub->stop_class = STOP_NONE;
         return;
     }
+    if (entry->evidence.is_own && mono_reached(now, entry->own_until)) {
+        drop_own(entry);
+    }
     const struct stop_facts facts = {
         .exit_code = pub->exit_code,
         .oom_killed = pub->oom_killed,
@@ -252,7 +256,7 @@ void container_entry_judge(struct container_entry *entry, const struct stop_caus
     };
     struct stop_verdict verdict = stop_cause_judge(config, &entry->evidence, &facts, now);
     pub->stop_class = verdict.class;
-    entry->wake_at = verdict.wake_at;
+    entry->wake_at = verdict.class == STOP_OWN ? entry->own_until : verdict.wake_at;
     /* Once it is an operator's stop it stays one, also when the daemon goes away later. */
     entry->evidence.is_intended |= verdict.class == STOP_OPERATOR;
 }

@@ -26,7 +26,7 @@ struct container_entry {
     struct mono wake_at; /* judge again; MONO_NEVER */
     enum inspect_need need;
     bool is_start_pending; /* `start` was seen, the new incarnation is not known yet: pub is the old one */
-    bool is_own_open;      /* our own command is in flight */
+    struct mono own_until; /* what happens before is our own doing; 0: no command in flight */
     bool is_shutdown_expected; /* its daemon or host went down under it: found dead, it was not an operator */
     bool is_marked;
     bool is_changed;
@@ -50,7 +50,8 @@ void container_entry_inspected(struct container_entry *entry, const struct engin
 /* A record from an earlier life of the agent, before the first inspect. */
 void container_entry_restore(struct container_entry *entry, const struct stop_evidence *evidence);
 
-void container_entry_own_ended(struct container_entry *entry);
+/* MONO_NEVER: our own command begins. A time: it ended, but its events may still be on their way. */
+void container_entry_own_until(struct container_entry *entry, struct mono until);
 
 /* Sets stop_class and wake_at. */
 void container_entry_judge(struct container_entry *entry, const struct stop_cause_config *config,

@@ -21,7 +21,7 @@ struct container_table {
     struct self_finder_redis redis;
     bool has_redis;
     enum container_daemon daemon;
-    bool is_booted;                 /* the host was booted since the records were written */
+    bool is_booted; /* the host was booted since the records were written */
     bool has_swept;
     char (*own_ids)[LIMIT_ID_SIZE]; /* own commands in flight */
     size_t own_count;
@@ -278,7 +278,7 @@ static struct container_entry *add(struct container_table *table, const char *id
     pub->spec.is_app_beating = was_app_beating(table, id);
     entry->wake_at = MONO_NEVER;
     entry->need = INSPECT_WANTED;
-    entry->is_own_open = is_own_open(table, id);
+    entry->own_until = is_own_open(table, id) ? MONO_NEVER : (struct mono){0};
     entry->is_shutdown_expected = table->is_booted;
     HASH_ADD_STR(table->entries, pub.id, entry);
     return entry;
@@ -565,7 +565,7 @@ void container_table_own_command_begin(struct container_table *table, const char
 {
     struct container_entry *entry = find(table, id);
     if (entry != NULL) {
-        entry->is_own_open = true;
+        container_entry_own_until(entry, MONO_NEVER);
     }
     if (!is_own_open(table, id)) {
         table->own_ids = memory_grow(table->own_ids, table->own_count + 1, sizeof *table->own_ids);
@@ -584,7 +584,9 @@ void container_table_own_command_end(struct container_table *table, const char *
     struct container_entry *entry = find(table, id);
     if (entry != NULL) {
         struct container before = entry->pub;
-        container_entry_own_ended(entry);
+        if (entry->own_until.ms != 0) {
+            container_entry_own_until(entry, mono_add(now, table->config->stop.stop_settle_ms));
+        }
         settle(table, entry, &before, now);
     }
 }

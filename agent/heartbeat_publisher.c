@@ -1,0 +1,719 @@
+#include "agent/heartbeat_publisher.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <ifaddrs.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "agent/agent.h"
+#include "agent/beat_maker.h"
+#include "agent/command_server.h"
+#include "agent/core/container_beat.h"
+#include "agent/engine_client.h"
+#include "agent/event_stream.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "common/redis_link.h"
+#include "common/version.h"
+#include "proto/intent.h"
+#include "proto/keys.h"
+#include "proto/registration.h"
+
+struct heartbeat_publisher {
+    struct agent *agent;
+    struct redis_link *link;
+    struct beat_maker *maker;
+    struct loop_timer *timer;
+    char ttl_ms[24]; /* as the command wants it */
+    uint64_t seq;
+    uint64_t registration_seq;
+    bool has_set_get; /* until this server says otherwise */
+    bool is_error_told;
+    bool is_size_told;
+    int64_t beats, intervals, redis_losses;
+};
+
+enum beat_occasion { BEAT_INTERVAL, BEAT_CHANGE };
+
+static void publish(struct heartbeat_publisher *publisher, const struct container *container,
+                    enum beat_occasion occasion);
+static void publish_all(struct heartbeat_publisher *publisher);
+
+static struct mono now_of(const struct heartbeat_publisher *publisher)
+{
+    return loop_now(publisher->agent->loop);
+}
+
+/* ---- commands ---- */
+
+/* Who a command was about; lives until its answer. */
+struct pending {
+    struct heartbeat_publisher *publisher;
+    char id[LIMIT_ID_SIZE];
+};
+
+static struct pending *pending_new(struct heartbeat_publisher *publisher, const char *id)
+{
+    struct pending *pending = memory_alloc(sizeof *pending);
+    pending->publisher = publisher;
+    memory_set_text(pending->id, sizeof pending->id, id);
+    return pending;
+}
+
+/* A refusal is told once, until a write works again. */
+static void note_failure(struct heartbeat_publisher *publisher, const struct redis_reply *reply)
+{
+    const char *text = reply == NULL ? NULL : redis_reply_text(reply, NULL);
+    if (text == NULL) {
+        return; /* the link went down: it tells by itself */
+    }
+    if (!publisher->is_error_told) {
+        publisher->is_error_told = true;
+        log_warning("Redis refuses heartbeats: %s", text);
+    }
+    if (strncmp(text, "READONLY", 8) == 0) {
+        redis_link_fail(publisher->link, text);
+    }
+}
+
+static void on_plain_reply(void *arg, const struct redis_reply *reply)
+{
+    if (redis_reply_type(reply) == REDIS_REPLY_FAILURE) {
+        note_failure(arg, reply);
+    }
+}
+
+static void command(struct heartbeat_publisher *publisher, int argc, const char *const *argv,
+                    const size_t *lens)
+{
+    redis_link_command(publisher->link, on_plain_reply, publisher, argc, argv, lens);
+}
+
+/* True where the command is on its way, and the callback will free the pending one. */
+static bool ask(struct heartbeat_publisher *publisher, redis_link_callback on_reply, const char *id, int argc,
+                const char *const *argv, const size_t *lens)
+{
+    struct pending *pending = pending_new(publisher, id);
+    if (redis_link_command(publisher->link, on_reply, pending, argc, argv, lens) == 0) {
+        return true;
+    }
+    free(pending);
+    return false;
+}
+
+static void delete_key(struct heartbeat_publisher *publisher, const char *key)
+{
+    const char *argv[] = {"DEL", key};
+    command(publisher, 2, argv, NULL);
+}
+
+/* ---- whose key is it? ---- */
+
+static uint64_t hash_of(const char *bytes, size_t len)
+{
+    uint64_t hash = 14695981039346656037u;
+    for (size_t i = 0; i < len; i++) {
+        hash = (hash ^ (unsigned char)bytes[i]) * 1099511628211u;
+    }
+    return hash;
+}
+
+enum writer { WRITER_NONE, WRITER_US, WRITER_OTHER_AGENT, WRITER_APP };
+
+static enum writer writer_of(const struct heartbeat_publisher *publisher, const struct container *container,
+                             const struct redis_reply *reply)
+{
+    size_t len = 0;
+    const char *text = redis_reply_text(reply, &len);
+    struct heartbeat beat;
+    if (text == NULL) {
+        return WRITER_NONE;
+    }
+    if (heartbeat_decode(text, len, &beat, NULL) != 0) {
+        return WRITER_APP;
+    }
+    enum writer writer = WRITER_APP;
+    if (strcmp(beat.source, "agent") == 0) {
+        bool is_us = strcmp(beat.host, publisher->agent->settings->host) == 0 &&
+                     strcmp(beat.container, container->name) == 0;
+        writer = is_us ? WRITER_US : WRITER_OTHER_AGENT;
+    }
+    heartbeat_fini(&beat);
+    return writer;
+}
+
+static void found_app(struct heartbeat_publisher *publisher, const struct container *container)
+{
+    log_info("Container %s beats for itself on health:hb:%s:%s; the agent keeps off that key",
+             container->name, container->service, container->instance);
+    container_table_set_app_beating(publisher->agent->table, container->id);
+    agent_facts_changed(publisher->agent);
+}
+
+static void found_other_agent(const struct container *container, struct beat_memory *memory)
+{
+    if (!memory->is_collision_told) {
+        memory->is_collision_told = true;
+        log_warning("Container %s: the agent of another container or host beats on health:hb:%s:%s too",
+                    container->name, container->service, container->instance);
+    }
+}
+
+/* The answer of SET … GET, or of the GET before a plain SET: what stood there. */
+static void on_old_value(void *arg, const struct redis_reply *reply)
+{
+    cleanup_free struct pending *pending = arg;
+    struct heartbeat_publisher *publisher = pending->publisher;
+    if (redis_reply_type(reply) == REDIS_REPLY_FAILURE) {
+        const char *text = reply == NULL ? NULL : redis_reply_text(reply, NULL);
+        if (publisher->has_set_get && text != NULL && strstr(text, "syntax") != NULL) {
+            publisher->has_set_get = false;
+            publish_all(publisher);
+        } else {
+            note_failure(publisher, reply);
+        }
+        return;
+    }
+    publisher->is_error_told = false;
+    const struct container *container = container_table_by_id(publisher->agent->table, pending->id);
+    struct beat_memory *memory = beat_maker_find(publisher->maker, pending->id);
+    size_t len = 0;
+    const char *text = redis_reply_text(reply, &len);
+    if (container == NULL || memory == NULL || text == NULL || hash_of(text, len) == memory->written) {
+        return;
+    }
+    enum writer writer = writer_of(publisher, container, reply);
+    if (writer == WRITER_OTHER_AGENT) {
+        found_other_agent(container, memory);
+    } else if (writer == WRITER_APP && container->spec.beat_mode == BEAT_MODE_AUTO &&
+               !container->spec.is_app_beating) {
+        found_app(publisher, container);
+    }
+}
+
+/* Before the first write: who has been beating there? */
+static void on_first_look(void *arg, const struct redis_reply *reply)
+{
+    cleanup_free struct pending *pending = arg;
+    struct heartbeat_publisher *publisher = pending->publisher;
+    const struct container *container = container_table_by_id(publisher->agent->table, pending->id);
+    struct beat_memory *memory = beat_maker_find(publisher->maker, pending->id);
+    if (container == NULL || memory == NULL) {
+        return;
+    }
+    if (redis_reply_type(reply) == REDIS_REPLY_FAILURE) {
+        memory->owner = BEAT_KEY_UNKNOWN;
+        note_failure(publisher, reply);
+        return;
+    }
+    enum writer writer = writer_of(publisher, container, reply);
+    memory->owner = BEAT_KEY_OURS;
+    if (writer == WRITER_OTHER_AGENT) {
+        found_other_agent(container, memory);
+    }
+    if (container_beat_is_up(container)) {
+        if (writer == WRITER_APP) {
+            found_app(publisher, container);
+        } else {
+            publish(publisher, container, BEAT_INTERVAL);
+        }
+    } else if (writer == WRITER_US) {
+        delete_key(publisher, memory->key);
+    } else {
+        memory->owner = BEAT_KEY_UNKNOWN;
+    }
+}
+
+static void look_first(struct heartbeat_publisher *publisher, const struct container *container,
+                       struct beat_memory *memory)
+{
+    const char *argv[] = {"GET", memory->key};
+    if (memory->owner == BEAT_KEY_UNKNOWN && ask(publisher, on_first_look, container->id, 2, argv, NULL)) {
+        memory->owner = BEAT_KEY_ASKED;
+    }
+}
+
+/* ---- beats ---- */
+
+static void write_key(struct heartbeat_publisher *publisher, const struct container *container,
+                      struct beat_memory *memory, const char *text, size_t len)
+{
+    const char *argv[] = {"SET", memory->key, text, "PX", publisher->ttl_ms, "GET"};
+    const size_t lens[] = {3, strlen(memory->key), len, 2, strlen(publisher->ttl_ms), 3};
+    if (publisher->has_set_get) {
+        ask(publisher, on_old_value, container->id, 6, argv, lens);
+    } else {
+        const char *get[] = {"GET", memory->key};
+        ask(publisher, on_old_value, container->id, 2, get, NULL);
+        command(publisher, 5, argv, lens);
+    }
+    memory->written = hash_of(text, len);
+}
+
+/* Another container of this host that beats on the same key would lose it. */
+static bool is_key_shared(const struct heartbeat_publisher *publisher, const struct container *container)
+{
+    const struct container *other = NULL;
+    while ((other = container_table_next(publisher->agent->table, other)) != NULL) {
+        if (other != container && container_beat_is_up(other) &&
+            strcmp(other->service, container->service) == 0 &&
+            strcmp(other->instance, container->instance) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void drop_key(struct heartbeat_publisher *publisher, const struct container *container,
+                     struct beat_memory *memory)
+{
+    memory->written = 0;
+    if (memory->owner == BEAT_KEY_OURS) {
+        if (!is_key_shared(publisher, container)) {
+            delete_key(publisher, memory->key);
+        }
+        memory->owner = BEAT_KEY_UNKNOWN;
+    } else if (container->state != CONTAINER_CREATED) {
+        look_first(publisher, container, memory);
+    }
+}
+
+/* A renamed container, or one with another identity, leaves its old key. */
+static void follow_key(struct heartbeat_publisher *publisher, const struct container *container,
+                       struct beat_memory *memory)
+{
+    char key[KEY_SIZE];
+    key_heartbeat(key, container->service, container->instance);
+    if (strcmp(key, memory->key) != 0) {
+        if (memory->owner == BEAT_KEY_OURS) {
+            delete_key(publisher, memory->key);
+            memory->owner = BEAT_KEY_UNKNOWN;
+        }
+        memory_set_text(memory->key, sizeof memory->key, key);
+        memory->written = 0;
+    }
+}
+
+static void publish(struct heartbeat_publisher *publisher, const struct container *container,
+                    enum beat_occasion occasion)
+{
+    struct agent *agent = publisher->agent;
+    struct beat_memory *memory = beat_maker_memory(publisher->maker, container->id);
+    follow_key(publisher, container, memory);
+    bool is_up = container_beat_is_up(container);
+    bool is_ours = container_beat_is_by_agent(container);
+    if (is_up && is_ours && container->spec.beat_mode == BEAT_MODE_AGENT) {
+        memory->owner = BEAT_KEY_OURS;
+    }
+    bool is_written = is_up && is_ours && memory->owner == BEAT_KEY_OURS;
+    if (!is_written && occasion == BEAT_INTERVAL) {
+        if (is_up && is_ours) {
+            look_first(publisher, container, memory);
+        }
+        return;
+    }
+    size_t len;
+    cleanup_free char *text = beat_maker_encode(publisher->maker, container, agent->settings->host, agent->id,
+                                                ++publisher->seq, now_of(publisher), clock_wall_now(), &len);
+    if (is_written) {
+        write_key(publisher, container, memory, text, len);
+    } else if (is_up && is_ours) {
+        look_first(publisher, container, memory);
+    } else if (!is_up && is_ours) {
+        drop_key(publisher, container, memory);
+    }
+    const char *argv[] = {"PUBLISH", KEY_CHANNEL_HEARTBEATS, text};
+    const size_t lens[] = {7, sizeof KEY_CHANNEL_HEARTBEATS - 1, len};
+    command(publisher, 3, argv, lens);
+    publisher->beats++;
+}
+
+/* ---- intents ---- */
+
+static void on_intent(void *arg, const struct redis_reply *reply)
+{
+    cleanup_free struct pending *pending = arg;
+    struct heartbeat_publisher *publisher = pending->publisher;
+    struct beat_memory *memory = beat_maker_find(publisher->maker, pending->id);
+    struct intent intent;
+    size_t len = 0;
+    const char *text = redis_reply_text(reply, &len);
+    if (memory == NULL || memory->intent != BEAT_INTENT_ASKED) {
+        return;
+    }
+    bool is_failed = redis_reply_type(reply) == REDIS_REPLY_FAILURE;
+    memory->intent = is_failed ? BEAT_INTENT_UNKNOWN : BEAT_INTENT_ABSENT;
+    if (!is_failed && text != NULL && intent_decode(text, len, &intent, NULL) == 0 &&
+        strcmp(intent.container_id, pending->id) == 0) {
+        memory->intent = BEAT_INTENT_WRITTEN;
+        container_table_intended(publisher->agent->table, pending->id, now_of(publisher));
+        agent_facts_changed(publisher->agent);
+    }
+}
+
+static void write_intent(struct heartbeat_publisher *publisher, const struct container *container,
+                         const char *key)
+{
+    struct intent intent = {.at = {container->finished_ns / 1000000}};
+    memory_set_text(intent.container_id, sizeof intent.container_id, container->id);
+    memory_set_text(intent.reason, sizeof intent.reason, stop_class_name(STOP_OPERATOR));
+    size_t len;
+    cleanup_free char *text = intent_encode(&intent, &len);
+    const char *argv[] = {"SET", key, text};
+    const size_t lens[] = {3, strlen(key), len};
+    command(publisher, 3, argv, lens);
+}
+
+static void follow_intent(struct heartbeat_publisher *publisher, const struct container *container)
+{
+    struct beat_memory *memory = beat_maker_memory(publisher->maker, container->id);
+    char key[KEY_SIZE];
+    key_intent(key, container->name);
+    if (container->stop_class == STOP_OPERATOR) {
+        if (memory->intent != BEAT_INTENT_WRITTEN) {
+            write_intent(publisher, container, key);
+            memory->intent = BEAT_INTENT_WRITTEN;
+        }
+    } else if (container_beat_is_up(container)) {
+        if (memory->intent != BEAT_INTENT_ABSENT) {
+            delete_key(publisher, key);
+            memory->intent = BEAT_INTENT_ABSENT;
+        }
+    } else if (memory->intent == BEAT_INTENT_UNKNOWN && container->stop_class != STOP_NONE) {
+        const char *argv[] = {"GET", key};
+        if (ask(publisher, on_intent, container->id, 2, argv, NULL)) {
+            memory->intent = BEAT_INTENT_ASKED;
+        }
+    }
+}
+
+/* ---- the registration ---- */
+
+static void add_counter(struct registration *registration, const char *name, int64_t value)
+{
+    struct registration_counter *counter = &registration->counters[registration->counter_count++];
+    memory_set_text(counter->name, sizeof counter->name, name);
+    counter->value = value;
+}
+
+static int64_t resident_bytes(void)
+{
+    char text[128] = "";
+    FILE *file = fopen("/proc/self/statm", "re");
+    int64_t pages = 0;
+    if (file != NULL && fgets(text, sizeof text, file) != NULL && sscanf(text, "%*s %" SCNd64, &pages) != 1) {
+        pages = 0;
+    }
+    if (file != NULL) {
+        fclose(file);
+    }
+    return pages * sysconf(_SC_PAGESIZE);
+}
+
+static int64_t cpu_ms(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000 +
+           (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1000;
+}
+
+static void add_counters(const struct heartbeat_publisher *publisher, struct registration *registration)
+{
+    const struct agent *agent = publisher->agent;
+    struct event_stream_counters stream = event_stream_counters(agent->stream);
+    struct engine_counters engine = engine_client_counters(agent->engine);
+    add_counter(registration, "beats_published", publisher->beats);
+    add_counter(registration, "events_seen", stream.events);
+    add_counter(registration, "events_bad", stream.bad_events);
+    add_counter(registration, "engine_calls", engine.calls);
+    add_counter(registration, "engine_errors", engine.errors);
+    add_counter(registration, "engine_connects", stream.connects);
+    add_counter(registration, "engine_resyncs", stream.resyncs);
+    add_counter(registration, "redis_losses", publisher->redis_losses);
+    add_counter(registration, "rss_bytes", resident_bytes());
+    add_counter(registration, "cpu_ms", cpu_ms());
+    if (agent->commands != NULL) {
+        struct command_desk_counters desk = command_server_counters(agent->commands);
+        add_counter(registration, "commands_accepted", desk.accepted);
+        add_counter(registration, "commands_refused", desk.refused);
+        add_counter(registration, "requests", desk.requests);
+        add_counter(registration, "requests_garbage", desk.garbage);
+        add_counter(registration, "requests_unauthorized", desk.unauthorized);
+        add_counter(registration, "commands_in_flight", (int64_t)command_server_in_flight(agent->commands));
+    }
+}
+
+static void add_entries(const struct heartbeat_publisher *publisher, struct registration *registration,
+                        struct wall now)
+{
+    const struct agent *agent = publisher->agent;
+    size_t size = container_table_count(agent->table);
+    registration->entries = memory_alloc(size * sizeof *registration->entries);
+    const struct container *container = NULL;
+    while ((container = container_table_next(agent->table, container)) != NULL) {
+        if (container->is_inspected && registration->count < LIMIT_REGISTRATION_CONTAINERS) {
+            struct registration_entry *entry = &registration->entries[registration->count++];
+            heartbeat_init(&entry->beat);
+            container_beat_fill(container, agent->settings->host, agent->id, publisher->seq, now,
+                                &entry->beat);
+            entry->spec = container->spec;
+        }
+    }
+}
+
+char *heartbeat_publisher_registration(struct heartbeat_publisher *publisher, size_t *len)
+{
+    const struct agent *agent = publisher->agent;
+    struct registration registration;
+    registration_init(&registration);
+    struct wall now = clock_wall_now();
+    memory_set_text(registration.host, sizeof registration.host, agent->settings->host);
+    memory_set_text(registration.url, sizeof registration.url, agent->url);
+    memory_set_text(registration.version, sizeof registration.version, DEFIB_VERSION);
+    memory_set_text(registration.agent, sizeof registration.agent, agent->id);
+    memory_set_text(registration.boot_id, sizeof registration.boot_id, agent->boot_id);
+    memory_set_text(registration.engine_version, sizeof registration.engine_version,
+                    event_stream_engine_version(agent->stream));
+    registration.change = agent_change(agent);
+    registration.seq = ++publisher->registration_seq;
+    registration.started_at = agent->started_at;
+    registration.timestamp = now;
+    registration.is_engine_up = event_stream_is_up(agent->stream);
+    registration.epoch = agent->commands == NULL ? 0 : command_server_epoch(agent->commands);
+    add_counters(publisher, &registration);
+    add_entries(publisher, &registration, now);
+    char *text = registration_encode(&registration, len);
+    registration_fini(&registration);
+    return text;
+}
+
+static void publish_registration(struct heartbeat_publisher *publisher)
+{
+    /* Before the first list it would say that all containers are gone. */
+    if (!redis_link_is_up(publisher->link) || !container_table_has_swept(publisher->agent->table)) {
+        return;
+    }
+    size_t len = 0;
+    cleanup_free char *text = heartbeat_publisher_registration(publisher, &len);
+    if (text == NULL) {
+        if (!publisher->is_size_told) {
+            publisher->is_size_told = true;
+            log_error("The registration is over %d bytes: too many containers for one agent; see DEFIB_WATCH",
+                      LIMIT_REGISTRATION_BYTES);
+        }
+        return;
+    }
+    char key[KEY_SIZE];
+    size_t key_len = key_agent(key, publisher->agent->settings->host);
+    const char *argv[] = {"SET", key, text, "PX", publisher->ttl_ms};
+    const size_t lens[] = {3, key_len, len, 2, strlen(publisher->ttl_ms)};
+    command(publisher, 5, argv, lens);
+}
+
+/* ---- the log ---- */
+
+static void tell_stop(const struct container *container)
+{
+    bool is_settling = container->stop_class == STOP_SETTLING;
+    log_info("Container %s %s, exit code %d: %s%s%s%s", container->name,
+             container_state_name(container->state), container->exit_code,
+             is_settling ? "waiting for the reason" : stop_class_name(container->stop_class),
+             container->is_docker_restarting ? ", Docker restarts it" : "",
+             container->error[0] == '\0' ? "" : ": ", container->error);
+}
+
+/* First sights at start-up would only repeat what `docker ps -a` says. */
+static void tell_change(const struct container *container, struct beat_memory *memory)
+{
+    bool is_state_new = memory->told_state != container->state || memory->told_class != container->stop_class;
+    bool is_start = container->state == CONTAINER_RUNNING &&
+                    strcmp(memory->told_incarnation, container->incarnation) != 0;
+    if (!memory->is_told) {
+        log_debug("Container %s is %s (%.12s)", container->name, container_state_name(container->state),
+                  container->id);
+    } else if (container->stop_class != STOP_NONE && is_state_new) {
+        tell_stop(container);
+    } else if (is_state_new || is_start) {
+        log_info("Container %s is %s (%.12s)", container->name, container_state_name(container->state),
+                 container->id);
+    } else if (memory->told_health != container->health && container->health != HEALTH_NONE) {
+        log_info("Container %s: Docker's health check says %s", container->name,
+                 container_health_name(container->health));
+    }
+    memory->is_told = true;
+    memory->told_state = container->state;
+    memory->told_class = container->stop_class;
+    memory->told_health = container->health;
+    memory_set_text(memory->told_incarnation, sizeof memory->told_incarnation, container->incarnation);
+}
+
+/* ---- when ---- */
+
+static void publish_removed(struct heartbeat_publisher *publisher, const struct container *container)
+{
+    struct beat_memory *memory = beat_maker_memory(publisher->maker, container->id);
+    log_info("Container %s is removed (%.12s)", container->name, container->id);
+    if (redis_link_is_up(publisher->link)) {
+        publish(publisher, container, BEAT_CHANGE);
+        if (memory->intent == BEAT_INTENT_WRITTEN) {
+            char key[KEY_SIZE];
+            key_intent(key, container->name);
+            delete_key(publisher, key);
+        }
+    }
+    beat_maker_forget(publisher->maker, container->id);
+}
+
+void heartbeat_publisher_flush(struct heartbeat_publisher *publisher)
+{
+    const struct container *container;
+    bool is_removed;
+    while ((container = container_table_next_changed(publisher->agent->table, &is_removed)) != NULL) {
+        if (is_removed) {
+            publish_removed(publisher, container);
+            continue;
+        }
+        tell_change(container, beat_maker_memory(publisher->maker, container->id));
+        if (redis_link_is_up(publisher->link)) {
+            publish(publisher, container, BEAT_CHANGE);
+            follow_intent(publisher, container);
+        }
+    }
+    publish_registration(publisher);
+}
+
+static void publish_all(struct heartbeat_publisher *publisher)
+{
+    if (!redis_link_is_up(publisher->link)) {
+        return;
+    }
+    const struct container *container = NULL;
+    while ((container = container_table_next(publisher->agent->table, container)) != NULL) {
+        if (container->is_inspected) {
+            publish(publisher, container, BEAT_INTERVAL);
+            follow_intent(publisher, container);
+        }
+    }
+    publish_registration(publisher);
+}
+
+static void on_interval(void *arg)
+{
+    struct heartbeat_publisher *publisher = arg;
+    publisher->intervals++;
+    publish_all(publisher);
+}
+
+/* ---- Redis ---- */
+
+static bool is_local_address(const char *host)
+{
+    struct ifaddrs *list;
+    if (strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0) {
+        return true;
+    }
+    if (getifaddrs(&list) != 0) {
+        return false;
+    }
+    bool is_local = false;
+    for (const struct ifaddrs *item = list; item != NULL && !is_local; item = item->ifa_next) {
+        char text[INET6_ADDRSTRLEN] = "";
+        int family = item->ifa_addr == NULL ? AF_UNSPEC : item->ifa_addr->sa_family;
+        if (family == AF_INET) {
+            inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)item->ifa_addr)->sin_addr, text,
+                      sizeof text);
+        } else if (family == AF_INET6) {
+            inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)(const void *)item->ifa_addr)->sin6_addr, text,
+                      sizeof text);
+        }
+        is_local = text[0] != '\0' && strcmp(text, host) == 0;
+    }
+    freeifaddrs(list);
+    return is_local;
+}
+
+/* Where Redis is decides which container is never touched. */
+static void tell_place(struct heartbeat_publisher *publisher)
+{
+    const struct redis_url *url = &publisher->agent->settings->redis_url;
+    struct self_finder_redis place = {.port = url->port};
+    memory_set_text(place.host, sizeof place.host, url->host);
+    memory_set_text(place.socket, sizeof place.socket, url->path);
+    int port;
+    if (redis_link_peer(publisher->link, place.peer, sizeof place.peer, &port)) {
+        place.is_peer_local = is_local_address(place.peer);
+        place.port = port;
+    }
+    container_table_redis_place(publisher->agent->table, &place);
+}
+
+static void forget_intent(void *arg, struct beat_memory *memory)
+{
+    (void)arg;
+    memory->intent = BEAT_INTENT_UNKNOWN;
+}
+
+static void on_up(void *arg)
+{
+    struct heartbeat_publisher *publisher = arg;
+    char name[LIMIT_URL_SIZE];
+    redis_url_describe(&publisher->agent->settings->redis_url, name, sizeof name);
+    log_info("Redis %s is up", name);
+    publisher->has_set_get = true;
+    publisher->is_error_told = false;
+    beat_maker_each(publisher->maker, forget_intent, NULL);
+    tell_place(publisher);
+    event_stream_facts_wanted(publisher->agent->stream);
+    publish_all(publisher);
+    agent_facts_changed(publisher->agent);
+}
+
+static void on_down(void *arg, const char *reason)
+{
+    struct heartbeat_publisher *publisher = arg;
+    char name[LIMIT_URL_SIZE];
+    redis_url_describe(&publisher->agent->settings->redis_url, name, sizeof name);
+    publisher->redis_losses++;
+    log_error("Redis %s is away: %s; trying again", name, reason);
+}
+
+struct heartbeat_publisher *heartbeat_publisher_new(struct agent *agent)
+{
+    struct heartbeat_publisher *publisher = memory_alloc(sizeof *publisher);
+    const struct settings *settings = agent->settings;
+    publisher->agent = agent;
+    publisher->has_set_get = true;
+    publisher->maker = beat_maker_new();
+    snprintf(publisher->ttl_ms, sizeof publisher->ttl_ms, "%" PRId64, settings->heartbeat_ttl_ms);
+    publisher->timer = loop_timer_new(agent->loop, on_interval, publisher);
+    loop_timer_start(publisher->timer, settings->heartbeat_interval_ms, settings->heartbeat_interval_ms);
+    char name[LIMIT_NAME_SIZE];
+    snprintf(name, sizeof name, "defib-agent-%.128s", settings->host);
+    const struct redis_link_options options = {
+        .url = &settings->redis_url,
+        .client_name = name,
+        .on_up = on_up,
+        .on_down = on_down,
+        .arg = publisher,
+    };
+    publisher->link = redis_link_open(agent->loop, &options);
+    tell_place(publisher);
+    return publisher;
+}
+
+void heartbeat_publisher_free(struct heartbeat_publisher *publisher)
+{
+    if (publisher == NULL) {
+        return;
+    }
+    redis_link_close(publisher->link);
+    loop_timer_free(publisher->timer);
+    beat_maker_free(publisher->maker);
+    free(publisher);
+}
