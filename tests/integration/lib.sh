@@ -56,6 +56,9 @@ expect_match() {
     [[ $1 =~ $2 ]] || fail "${3:-text}: '$1' does not match '$2' (from line ${BASH_LINENO[0]})"
 }
 
+# `! command` would not end a test; this does.
+not() { ! "$@"; }
+
 now_ms() { echo $((${EPOCHREALTIME/[.,]/} / 1000)); }
 is_before() { ((${EPOCHREALTIME/[.,]/} / 1000 < $1)); }
 
