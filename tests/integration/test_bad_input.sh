@@ -152,7 +152,7 @@ test_garbage_state_folder() {
     stop agent
     stop controller
     for file in "$T"/state-agent/* "$T"/state-controller/*; do
-        [ ! -f "$file" ] || garbage "$file" > "$file"
+        [ ! -f "$file" ] || garbage state > "$file"
     done
     start_agent
     start_controller
