@@ -158,6 +158,7 @@ static void on_flush(void *arg)
     agent->is_flush_due = false;
     agent->flushed_at = loop_now(agent->loop);
     heartbeat_publisher_flush(agent->publisher);
+    event_stream_facts_wanted(agent->stream);
     save_state(agent);
     wake_when_due(agent);
 }
@@ -166,6 +167,7 @@ static void on_tick(void *arg)
 {
     struct agent *agent = arg;
     container_table_tick(agent->table, loop_now(agent->loop));
+    event_stream_prove(agent->stream);
     agent_facts_changed(agent);
 }
 

@@ -370,7 +370,7 @@ struct engine_call *engine_client_ping(struct engine_client *client, int64_t tim
     struct engine_call *call = new_call(client, arg);
     call->deliver = deliver_plain;
     call->on_done.plain = on_done;
-    send(call, "GET", timeout_ms, "/_ping");
+    send(call, "HEAD", timeout_ms, "/_ping");
     return call;
 }
 

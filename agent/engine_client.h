@@ -65,7 +65,8 @@ struct engine_call *engine_client_list(struct engine_client *client, int64_t tim
 struct engine_call *engine_client_info(struct engine_client *client, int64_t timeout_ms,
                                        engine_info_callback on_done, void *arg);
 
-/* /_ping: whether it answers at all. */
+/* Whether it takes a new connection and answers. A dockerd that shuts down does not, while it still serves
+ * the connections that it has. */
 struct engine_call *engine_client_ping(struct engine_client *client, int64_t timeout_ms,
                                        engine_callback on_done, void *arg);
 

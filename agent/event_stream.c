@@ -42,6 +42,8 @@ struct event_stream {
     bool is_proof_pending;      /* what daemon this is has not been told to the table yet */
     enum container_sweep sweep; /* of the list that is under way */
     struct engine_info engine;
+    bool is_going;        /* nobody listens any more, the stream is still there */
+    struct mono asked_at; /* the ping that is under way */
     int64_t last_event_ns;
     int64_t proof_ns; /* an event as old as this proves that the daemon is the same; 0: nothing can */
     struct event_stream_counters counters;
@@ -137,8 +139,8 @@ static void tell_down(struct event_stream *stream, const struct engine_answer *a
 {
     if (!stream->is_told_down) {
         stream->is_told_down = true;
-        log_error("Docker Engine %s is away: %s (HTTP %d); trying again",
-                  engine_client_describe(stream->agent->engine), answer->message, answer->status);
+        log_error("Docker Engine %s is away: %s; trying again", engine_client_describe(stream->agent->engine),
+                  answer->message);
     }
     set_up(stream, false);
 }
@@ -156,7 +158,8 @@ static void drop_connection(struct event_stream *stream)
     stream->is_proof_pending = false;
     if (stream->has_stream) {
         stream->has_stream = false;
-        stream->was_refused = false;
+        stream->was_refused = stream->is_going;
+        stream->is_going = false;
         container_table_stream_lost(stream->agent->table, now_of(stream));
         agent_facts_changed(stream->agent);
     }
@@ -212,6 +215,9 @@ static void on_line(void *arg, const char *line, size_t len)
         stream->last_event_ns = event.time_ns;
         bool is_history = event.time_ns < stream->engine.system_time_ns;
         container_table_event(stream->agent->table, &event, is_history, now_of(stream));
+        if (event.action == ENGINE_ACTION_STOP) {
+            event_stream_prove(stream);
+        }
         agent_facts_changed(stream->agent);
         pump_inspects(stream);
     }
@@ -292,22 +298,48 @@ static void on_resync(void *arg)
 
 /* ---- ping ---- */
 
+/* A daemon that nobody can connect to is going down; the stream tells its last events until it ends. One that
+ * does not answer in time hangs, or the way to it is cut: the stream is worth nothing then. */
 static void on_ping(void *arg, const struct engine_answer *answer)
 {
     struct event_stream *stream = arg;
+    struct container_table *table = stream->agent->table;
     stream->ping = NULL;
-    if (answer->result == ENGINE_UNREACHABLE || answer->result == ENGINE_LOST) {
+    if (answer->result == ENGINE_UNREACHABLE) {
+        container_table_daemon_going(table, now_of(stream));
+        stream->is_going = true;
+        tell_down(stream, answer);
+    } else if (answer->result == ENGINE_LOST) {
         tell_down(stream, answer);
         drop_connection(stream);
         retry_later(stream);
+        return;
+    } else {
+        container_table_daemon_answered(table, stream->asked_at, now_of(stream));
+        stream->is_going = false;
+        stream->is_told_down = false;
+        set_up(stream, container_table_has_swept(table));
+    }
+    agent_facts_changed(stream->agent);
+}
+
+static void ping(struct event_stream *stream)
+{
+    if (stream->ping == NULL && stream->has_stream) {
+        stream->asked_at = now_of(stream);
+        stream->ping = engine_client_ping(stream->agent->engine, CALL_TIMEOUT_MS, on_ping, stream);
     }
 }
 
 static void on_pinger(void *arg)
 {
-    struct event_stream *stream = arg;
-    if (stream->ping == NULL) {
-        stream->ping = engine_client_ping(stream->agent->engine, CALL_TIMEOUT_MS, on_ping, stream);
+    ping(arg);
+}
+
+void event_stream_prove(struct event_stream *stream)
+{
+    if (container_table_wants_proof(stream->agent->table)) {
+        ping(stream);
     }
 }
 

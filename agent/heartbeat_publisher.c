@@ -534,7 +534,7 @@ static void tell_change(const struct container *container, struct beat_memory *m
     bool is_state_new = memory->told_state != container->state || memory->told_class != container->stop_class;
     bool is_start = container->state == CONTAINER_RUNNING &&
                     strcmp(memory->told_incarnation, container->incarnation) != 0;
-    if (!memory->is_told) {
+    if (!memory->is_told || container->state == CONTAINER_REMOVING) {
         log_debug("Container %s is %s (%.12s)", container->name, container_state_name(container->state),
                   container->id);
     } else if (container->stop_class != STOP_NONE && is_state_new) {
@@ -669,7 +669,6 @@ static void on_up(void *arg)
     publisher->is_error_told = false;
     beat_maker_each(publisher->maker, forget_intent, NULL);
     tell_place(publisher);
-    event_stream_facts_wanted(publisher->agent->stream);
     publish_all(publisher);
     agent_facts_changed(publisher->agent);
 }

@@ -234,7 +234,7 @@ void container_entry_own_until(struct container_entry *entry, struct mono until)
 /* ---- judgement ---- */
 
 void container_entry_judge(struct container_entry *entry, const struct stop_cause_config *config,
-                           struct mono now)
+                           struct mono daemon_seen_at, struct mono now)
 {
     struct container *pub = &entry->pub;
     entry->wake_at = MONO_NEVER;
@@ -253,6 +253,7 @@ void container_entry_judge(struct container_entry *entry, const struct stop_caus
         .oom_killed = pub->oom_killed,
         .has_error = pub->error[0] != '\0',
         .is_oneshot = pub->spec.is_oneshot,
+        .daemon_seen_at = daemon_seen_at,
     };
     struct stop_verdict verdict = stop_cause_judge(config, &entry->evidence, &facts, now);
     pub->stop_class = verdict.class;

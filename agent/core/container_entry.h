@@ -55,7 +55,7 @@ void container_entry_own_until(struct container_entry *entry, struct mono until)
 
 /* Sets stop_class and wake_at. */
 void container_entry_judge(struct container_entry *entry, const struct stop_cause_config *config,
-                           struct mono now);
+                           struct mono daemon_seen_at, struct mono now);
 
 /* An inspect that is under way has become stale; with `is_wanted` one is asked for in any case. */
 void container_entry_disturb(struct container_entry *entry, bool is_wanted);

@@ -21,7 +21,9 @@ struct container_table {
     struct self_finder_redis redis;
     bool has_redis;
     enum container_daemon daemon;
-    bool is_booted; /* the host was booted since the records were written */
+    struct mono daemon_seen_at; /* asked then over a new connection, it answered */
+    bool is_daemon_going;       /* nobody listens any more, although the stream is still there */
+    bool is_booted;             /* the host was booted since the records were written */
     bool has_swept;
     char (*own_ids)[LIMIT_ID_SIZE]; /* own commands in flight */
     size_t own_count;
@@ -138,7 +140,7 @@ static void touch(struct container_table *table, struct container_entry *entry)
 static void settle(struct container_table *table, struct container_entry *entry,
                    const struct container *before, struct mono now)
 {
-    container_entry_judge(entry, &table->config->stop, now);
+    container_entry_judge(entry, &table->config->stop, table->daemon_seen_at, now);
     const struct container *pub = &entry->pub;
     bool is_saved_different = before->stop_class != pub->stop_class || before->state != pub->state ||
                               before->spec.is_redis_in_use != pub->spec.is_redis_in_use;
@@ -293,7 +295,8 @@ static void use_record(struct container_table *table, struct container_entry *en
         return;
     }
     container_entry_restore(entry, &record->evidence);
-    entry->evidence.died_at = now;
+    /* Whatever event was still to come has come while nobody looked. */
+    entry->evidence.died_at = mono_add(now, -table->config->stop.stop_settle_ms);
     entry->evidence.stopped_at = now;
     entry->evidence.is_daemon_gone |= entry->is_shutdown_expected && entry->evidence.has_stopped;
 }
@@ -331,7 +334,8 @@ void container_table_event(struct container_table *table, const struct engine_ev
         set_name(table, entry, event->name, &event->labels);
     }
     struct container before = entry->pub;
-    container_entry_event(entry, event, is_history && table->daemon == CONTAINER_DAEMON_NEW, now);
+    bool is_shutdown = table->is_daemon_going || (is_history && table->daemon == CONTAINER_DAEMON_NEW);
+    container_entry_event(entry, event, is_shutdown, now);
     settle(table, entry, &before, now);
 }
 
@@ -345,10 +349,11 @@ void container_table_sweep_begin(struct container_table *table)
 static bool is_different(const struct container_entry *entry, const struct engine_summary *row)
 {
     const struct container *pub = &entry->pub;
-    bool is_failed_start = row->state == CONTAINER_CREATED && pub->state == CONTAINER_EXITED;
     bool is_up = row->state == CONTAINER_RUNNING;
-    return !pub->is_inspected || strcmp(pub->docker_name, row->name) != 0 ||
-           (pub->state != row->state && !is_failed_start) || (is_up && pub->health != row->health);
+    /* A start that failed leaves it as `created`, without an event: only an inspect shows the error. */
+    bool is_created = row->state == CONTAINER_CREATED;
+    return !pub->is_inspected || is_created || strcmp(pub->docker_name, row->name) != 0 ||
+           pub->state != row->state || (is_up && pub->health != row->health);
 }
 
 static void sweep_row(struct container_table *table, const struct engine_summary *row,
@@ -490,9 +495,9 @@ void container_table_retry_inspects(struct container_table *table)
 
 /* ---- the daemon and the host ---- */
 
-void container_table_stream_lost(struct container_table *table, struct mono now)
+/* What was stopped so far was stopped by a daemon that goes down. */
+static void accuse_daemon(struct container_table *table, struct mono now)
 {
-    table->daemon = CONTAINER_DAEMON_UNKNOWN;
     for (struct container_entry *entry = table->entries; entry != NULL; entry = entry->hh.next) {
         struct container before = entry->pub;
         entry->evidence.is_daemon_gone |= entry->evidence.has_stopped;
@@ -506,6 +511,44 @@ static void forgive_loss(struct container_entry *entry)
     if (entry->evidence.has_stopped && !entry->evidence.is_blind) {
         entry->evidence.is_daemon_gone = false;
     }
+}
+
+void container_table_stream_lost(struct container_table *table, struct mono now)
+{
+    table->daemon = CONTAINER_DAEMON_UNKNOWN;
+    table->is_daemon_going = false;
+    accuse_daemon(table, now);
+}
+
+void container_table_daemon_going(struct container_table *table, struct mono now)
+{
+    if (!table->is_daemon_going) {
+        table->is_daemon_going = true;
+        accuse_daemon(table, now);
+    }
+}
+
+void container_table_daemon_answered(struct container_table *table, struct mono asked_at, struct mono now)
+{
+    table->daemon_seen_at = asked_at;
+    for (struct container_entry *entry = table->entries; entry != NULL; entry = entry->hh.next) {
+        struct container before = entry->pub;
+        if (table->is_daemon_going) {
+            forgive_loss(entry);
+        }
+        settle(table, entry, &before, now);
+    }
+    table->is_daemon_going = false;
+}
+
+bool container_table_wants_proof(const struct container_table *table)
+{
+    for (const struct container_entry *entry = table->entries; entry != NULL; entry = entry->hh.next) {
+        if (entry->pub.stop_class == STOP_SETTLING && entry->evidence.has_stopped) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void container_table_stream_back(struct container_table *table, enum container_daemon daemon,
@@ -584,6 +627,8 @@ void container_table_own_command_end(struct container_table *table, const char *
     struct container_entry *entry = find(table, id);
     if (entry != NULL) {
         struct container before = entry->pub;
+        /* Docker tells no event of a start that failed. */
+        container_entry_disturb(entry, true);
         if (entry->own_until.ms != 0) {
             container_entry_own_until(entry, mono_add(now, table->config->stop.stop_settle_ms));
         }

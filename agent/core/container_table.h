@@ -121,6 +121,14 @@ void container_table_stream_lost(struct container_table *table, struct mono now)
 void container_table_stream_back(struct container_table *table, enum container_daemon daemon,
                                  bool is_live_restore, struct mono now);
 
+/* Asked at `asked_at` over a new connection, the daemon answered: it was not shutting down then. Or nobody
+ * listened, although the stream is still open: what stops now is a shutdown's, until it answers again. */
+void container_table_daemon_answered(struct container_table *table, struct mono asked_at, struct mono now);
+void container_table_daemon_going(struct container_table *table, struct mono now);
+
+/* A stop waits for the proof that the daemon stayed up: ask it after every tick while this is true. */
+bool container_table_wants_proof(const struct container_table *table);
+
 /* The host was booted since the records that were loaded were written. */
 void container_table_host_booted(struct container_table *table);
 

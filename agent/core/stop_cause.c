@@ -5,6 +5,9 @@
 
 #define NS_PER_MS 1000000LL
 
+/* How often to look whether the proof that dockerd stayed up has come. */
+#define PROOF_WAIT_MS 500
+
 /* How long before a death a kill may have come and still belong to it: a stop waits up to its stop timeout
  * between SIGTERM and SIGKILL, and long timeouts are minutes. A reload by SIGHUP yesterday is no evidence. */
 #define KILL_MEMORY_NS (600 * 1000 * NS_PER_MS)
@@ -132,13 +135,18 @@ static struct stop_verdict settling(struct mono wake_at)
 }
 
 static struct stop_verdict judge_stop(const struct stop_cause_config *config,
-                                      const struct stop_evidence *evidence, struct mono now)
+                                      const struct stop_evidence *evidence, const struct stop_facts *facts,
+                                      struct mono now)
 {
     if (evidence->is_daemon_gone) {
         return settled(STOP_SHUTDOWN);
     }
     struct mono until = mono_add(evidence->stopped_at, config->intent_settle_ms);
-    return mono_reached(now, until) ? settled(STOP_OPERATOR) : settling(until);
+    if (!mono_reached(now, until)) {
+        return settling(until);
+    }
+    bool is_proven = mono_reached(facts->daemon_seen_at, until);
+    return is_proven ? settled(STOP_OPERATOR) : settling(mono_add(now, PROOF_WAIT_MS));
 }
 
 static struct stop_verdict judge_kill(const struct stop_cause_config *config,
@@ -168,7 +176,7 @@ struct stop_verdict stop_cause_judge(const struct stop_cause_config *config,
         return settled(STOP_OPERATOR);
     }
     if (evidence->has_stopped || evidence->is_daemon_gone) {
-        return judge_stop(config, evidence, now);
+        return judge_stop(config, evidence, facts, now);
     }
     if (is_oom(evidence, facts)) {
         return settled(STOP_OOM);

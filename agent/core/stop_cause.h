@@ -1,6 +1,9 @@
 /*
  * Why did it stop? Evidence for one container id, judged by policy.md, section 3. Pure.
  *
+ * That dockerd stays up is proven by an answer over a new connection: one that shuts down closes its listener
+ * first, then stops the containers, for as long as they need, and serves old connections to the end.
+ *
  * The order of events proves nothing (Docker 26.1 sends `stop` before `die`, 20.10 after), presence does:
  * every event is kept with its time, and the judgement is a function of the set.
  */
@@ -43,6 +46,7 @@ struct stop_facts {
     bool oom_killed;
     bool has_error; /* State.Error */
     bool is_oneshot;
+    struct mono daemon_seen_at; /* asked at that time over a new connection, dockerd answered; 0: never */
 };
 
 struct stop_verdict {
