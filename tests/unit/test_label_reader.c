@@ -1,0 +1,291 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/core/label_reader.h"
+#include "common/memory.h"
+
+enum { TOLD_SIZE = 1024 };
+
+static void note(void *arg, const char *text)
+{
+    char *told = arg;
+    size_t used = strlen(told);
+    snprintf(told + used, TOLD_SIZE - used, "%s\n", text);
+}
+
+struct pair {
+    const char *name, *value;
+};
+
+static struct label_list make(const struct pair *pairs, size_t count)
+{
+    struct label_list list = {0};
+    for (size_t i = 0; i < count && pairs[i].name != NULL; i++) {
+        label_list_add(&list, pairs[i].name, pairs[i].value);
+    }
+    return list;
+}
+
+static void read(const struct pair *pairs, size_t count, struct container_spec *spec, char told[TOLD_SIZE])
+{
+    struct label_list list = make(pairs, count);
+    container_spec_init(spec);
+    told[0] = '\0';
+    label_reader_spec(&list, spec, note, told);
+    label_list_fini(&list);
+}
+
+static void identity_by_label_compose_and_name(void **state)
+{
+    (void)state;
+    static const struct {
+        struct pair labels[4];
+        const char *service, *instance;
+    } CASES[] = {
+        {{{0}}, "web", "web"},
+        {{{"com.docker.compose.service", "api"}, {"com.docker.compose.container-number", "2"}}, "api", "2"},
+        {{{"com.docker.compose.service", "api"}}, "web", "web"},
+        {{{"defib.service", "s"}, {"defib.instance", "i"}, {"com.docker.compose.service", "api"}}, "s", "i"},
+        {{{"defib.service", "s"}}, "s", "web"},
+        {{{"defib.instance", "i"},
+          {"com.docker.compose.service", "api"},
+          {"com.docker.compose.container-number", "2"}},
+         "api",
+         "i"},
+        {{{"defib.service", "has blank"}, {"defib.instance", ""}}, "web", "web"},
+        {{{"defib.service", "line\nbreak"}}, "web", "web"},
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        struct label_list list = make(CASES[i].labels, 4);
+        struct label_identity identity;
+        label_reader_identity(&list, "web", &identity);
+        assert_string_equal(CASES[i].service, identity.service);
+        assert_string_equal(CASES[i].instance, identity.instance);
+        label_list_fini(&list);
+    }
+}
+
+static void watching(void **state)
+{
+    (void)state;
+    static const struct {
+        struct pair labels[2];
+        enum label_watch wanted;
+    } CASES[] = {
+        {{{0}}, LABEL_WATCH_UNSAID},
+        {{{"defib.enable", "true"}}, LABEL_WATCH_YES},
+        {{{"defib.enable", "false"}}, LABEL_WATCH_NO},
+        {{{"defib.enable", "maybe"}}, LABEL_WATCH_UNSAID},
+        {{{"autoheal", "true"}}, LABEL_WATCH_YES},
+        {{{"autoheal", "false"}}, LABEL_WATCH_UNSAID},
+        {{{"deunhealth.restart.on.unhealthy", "true"}}, LABEL_WATCH_YES},
+        {{{"autoheal", "true"}, {"defib.enable", "false"}}, LABEL_WATCH_NO},
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        struct label_list list = make(CASES[i].labels, 2);
+        assert_int_equal(CASES[i].wanted, label_reader_watch(&list));
+        label_list_fini(&list);
+    }
+}
+
+static void every_label_is_read(void **state)
+{
+    (void)state;
+    static const struct pair LABELS[] = {
+        {"defib.restart", "deny"},
+        {"defib.heartbeat", "app"},
+        {"defib.stop_timeout", "2.5"},
+        {"defib.start_grace", "90"},
+        {"defib.unhealthy_grace", "0"},
+        {"defib.restart.max_attempts", "7"},
+        {"defib.restart.backoff", "1,2.5,30"},
+        {"defib.oneshot", "true"},
+        {"com.docker.compose.project", "shop"},
+        {"com.docker.compose.depends_on", "db:service_healthy:false,cache:service_started:true"},
+        {"defib.depends_on", " queue , mail:restart "},
+        {"defib.check.http", "http://:80/"},
+        {"defib.progress", "ticks:60"},
+        {"org.other", "kept out"},
+    };
+    struct container_spec spec;
+    char told[TOLD_SIZE];
+    read(LABELS, sizeof LABELS / sizeof LABELS[0], &spec, told);
+    assert_string_equal("", told);
+    assert_int_equal(RESTART_LABEL_DENY, spec.restart);
+    assert_int_equal(BEAT_MODE_APP, spec.beat_mode);
+    assert_int_equal(2500, spec.stop_timeout_ms);
+    assert_int_equal(90000, spec.start_grace_ms);
+    assert_int_equal(0, spec.unhealthy_grace_ms);
+    assert_int_equal(7, spec.max_attempts);
+    assert_int_equal(3, spec.backoff_count);
+    assert_int_equal(2500, spec.backoff_ms[1]);
+    assert_true(spec.is_oneshot);
+    assert_string_equal("shop", spec.compose_project);
+    assert_string_equal("db,cache:restart,queue,mail:restart", spec.depends_on);
+}
+
+static void no_label_says_nothing(void **state)
+{
+    (void)state;
+    struct container_spec spec, empty;
+    char told[TOLD_SIZE];
+    read(NULL, 0, &spec, told);
+    container_spec_init(&empty);
+    assert_string_equal("", told);
+    assert_int_equal(empty.stop_timeout_ms, spec.stop_timeout_ms);
+    assert_int_equal(-1, spec.stop_timeout_ms);
+    assert_int_equal(RESTART_LABEL_NONE, spec.restart);
+}
+
+static void what_others_use_is_read_too(void **state)
+{
+    (void)state;
+    static const struct pair AUTOHEAL[] = {{"autoheal", "true"}, {"autoheal.stop.timeout", "20"}};
+    static const struct pair BOTH[] = {{"autoheal.stop.timeout", "20"},
+                                       {"defib.stop_timeout", "5"},
+                                       {"autoheal", "true"},
+                                       {"defib.restart", "deny"}};
+    static const struct pair ONEOFF[] = {{"com.docker.compose.oneoff", "True"}};
+    struct container_spec spec;
+    char told[TOLD_SIZE];
+    read(AUTOHEAL, 2, &spec, told);
+    assert_int_equal(RESTART_LABEL_ALLOW, spec.restart);
+    assert_int_equal(20000, spec.stop_timeout_ms);
+    read(BOTH, 4, &spec, told);
+    assert_int_equal(RESTART_LABEL_DENY, spec.restart);
+    assert_int_equal(5000, spec.stop_timeout_ms);
+    read(ONEOFF, 1, &spec, told);
+    assert_true(spec.is_oneshot);
+    assert_string_equal("", told);
+}
+
+/* Each is reported by name, value and what is allowed, and treated as absent. */
+static void malformed_values(void **state)
+{
+    (void)state;
+    static const struct {
+        struct pair label;
+        const char *allowed;
+    } CASES[] = {
+        {{"defib.restart", "Allow"}, "allow and deny"},
+        {{"defib.restart", "none"}, "allow and deny"},
+        {{"defib.heartbeat", "service"}, "auto, agent and app"},
+        {{"defib.stop_timeout", "10s"}, "seconds from 0 to 86400"},
+        {{"defib.stop_timeout", "-1"}, "seconds from 0 to 86400"},
+        {{"defib.stop_timeout", ""}, "seconds from 0 to 86400"},
+        {{"defib.stop_timeout", "."}, "seconds from 0 to 86400"},
+        {{"defib.stop_timeout", "1e5"}, "seconds from 0 to 86400"},
+        {{"defib.start_grace", "86401"}, "seconds from 0 to 86400"},
+        {{"defib.start_grace", "inf"}, "seconds from 0 to 86400"},
+        {{"defib.unhealthy_grace", "nan"}, "seconds from 0 to 86400"},
+        {{"autoheal.stop.timeout", "x"}, "seconds from 0 to 86400"},
+        {{"defib.restart.max_attempts", "1.5"}, "whole numbers from 0 to 1000"},
+        {{"defib.restart.max_attempts", "1001"}, "whole numbers from 0 to 1000"},
+        {{"defib.restart.backoff", "5,"}, "comma-separated seconds"},
+        {{"defib.restart.backoff", "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17"}, "comma-separated seconds"},
+        {{"defib.oneshot", "perhaps"}, "true and false"},
+        {{"defib.enable", "2"}, "true and false"},
+        {{"autoheal", "maybe"}, "true and false"},
+        {{"defib.service", "a b"}, "1 to 255 bytes"},
+        {{"defib.depends_on", "a b"}, "comma-separated names"},
+    };
+    struct container_spec empty;
+    container_spec_init(&empty);
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        struct container_spec spec;
+        char told[TOLD_SIZE], begin[256];
+        read(&CASES[i].label, 1, &spec, told);
+        snprintf(begin, sizeof begin, "label %s=%.64s is not used: allowed are ", CASES[i].label.name,
+                 CASES[i].label.value);
+        if (strncmp(told, begin, strlen(begin)) != 0 || strstr(told, CASES[i].allowed) == NULL) {
+            fail_msg("%s=%s: told \"%s\"", CASES[i].label.name, CASES[i].label.value, told);
+        }
+        assert_int_equal(empty.restart, spec.restart);
+        assert_int_equal(empty.stop_timeout_ms, spec.stop_timeout_ms);
+        assert_int_equal(empty.start_grace_ms, spec.start_grace_ms);
+        assert_int_equal(empty.unhealthy_grace_ms, spec.unhealthy_grace_ms);
+        assert_int_equal(empty.max_attempts, spec.max_attempts);
+        assert_int_equal(0, spec.backoff_count);
+        assert_false(spec.is_oneshot);
+        assert_string_equal("", spec.depends_on);
+    }
+}
+
+static void unknown_labels_name_the_nearest(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *nearest;
+    } CASES[] = {
+        {"defib.stop_timeot", "did you mean defib.stop_timeout?"},
+        {"defib.stoptimeout", "did you mean defib.stop_timeout?"},
+        {"defib.enabled", "did you mean defib.enable?"},
+        {"defib.restart.max_attempt", "did you mean defib.restart.max_attempts?"},
+        {"defib.heartbeats", "did you mean defib.heartbeat?"},
+        {"defib.check.", "did you mean defib.check.<name>?"},
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        struct pair label = {CASES[i].name, "1"};
+        struct container_spec spec;
+        char told[TOLD_SIZE];
+        read(&label, 1, &spec, told);
+        assert_non_null(strstr(told, CASES[i].name));
+        if (strstr(told, CASES[i].nearest) == NULL) {
+            fail_msg("%s: %s", CASES[i].name, told);
+        }
+    }
+}
+
+static void sizes_are_bounded(void **state)
+{
+    (void)state;
+    char name[4096] = "defib.", value[4096];
+    memset(name + 6, 'x', sizeof name - 7);
+    name[sizeof name - 1] = '\0';
+    memset(value, 'y', sizeof value - 1);
+    value[sizeof value - 1] = '\0';
+    struct label_list list = {0};
+    for (int i = 0; i < LABEL_LIST_MAX + 10; i++) {
+        label_list_add(&list, name, value);
+    }
+    assert_int_equal(LABEL_LIST_MAX, list.count);
+    assert_int_equal(LABEL_NAME_SIZE - 1, strlen(list.items[0].name));
+    assert_int_equal(LABEL_VALUE_SIZE - 1, strlen(list.items[0].value));
+    struct container_spec spec;
+    char told[TOLD_SIZE] = "";
+    container_spec_init(&spec);
+    label_reader_spec(&list, &spec, note, told);
+    label_list_fini(&list);
+
+    /* Edges that do not fit are left out whole. */
+    char edges[LABEL_VALUE_SIZE];
+    memset(edges, 'a', sizeof edges);
+    edges[600] = ',';
+    edges[sizeof edges - 1] = '\0';
+    struct pair pairs[] = {{"com.docker.compose.depends_on", edges}, {"defib.depends_on", edges}};
+    read(pairs, 2, &spec, told);
+    assert_true(strlen(spec.depends_on) < sizeof spec.depends_on);
+    assert_non_null(strstr(told, "defib.depends_on"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(identity_by_label_compose_and_name),
+        cmocka_unit_test(watching),
+        cmocka_unit_test(every_label_is_read),
+        cmocka_unit_test(no_label_says_nothing),
+        cmocka_unit_test(what_others_use_is_read_too),
+        cmocka_unit_test(malformed_values),
+        cmocka_unit_test(unknown_labels_name_the_nearest),
+        cmocka_unit_test(sizes_are_bounded),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

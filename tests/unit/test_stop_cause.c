@@ -1,0 +1,330 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <signal.h>
+#include <string.h>
+
+#include "agent/core/stop_cause.h"
+
+#define SEC  1000000000LL
+#define DIED (1000 * SEC)
+
+static const struct stop_cause_config CONFIG = {.stop_settle_ms = 2000, .intent_settle_ms = 15000};
+static const struct mono NOW = {500000};
+
+struct seen {
+    char what;     /* k d s o: kill, die, stop, oom; 0: none */
+    int64_t at_ms; /* beside the death */
+    int signal;
+};
+
+enum { SEEN_MAX = 5 };
+
+struct row {
+    const char *name;
+    struct seen seen[SEEN_MAX];
+    struct stop_facts facts;
+    enum stop_class at_once; /* once all events are in */
+    enum stop_class settled; /* after STOP_SETTLE and INTENT_SETTLE, dockerd up */
+    enum stop_class down;    /* the stream ended instead */
+};
+
+/* Every row of policy.md, section 3, as facts.md saw the events. */
+static const struct row ROWS[] = {
+    {"docker stop",
+     {{'k', -100, 15}, {'d', 0, 0}, {'s', 50, 0}},
+     {.exit_code = 0},
+     STOP_SETTLING,
+     STOP_OPERATOR,
+     STOP_SHUTDOWN},
+    {"docker stop, TERM ignored",
+     {{'k', -10000, 15}, {'k', -10, 9}, {'d', 0, 0}, {'s', 50, 0}},
+     {.exit_code = 137},
+     STOP_SETTLING,
+     STOP_OPERATOR,
+     STOP_SHUTDOWN},
+    {"26.1: stop before die",
+     {{'k', -100, 15}, {'s', -5, 0}, {'d', 0, 0}},
+     {.exit_code = 143},
+     STOP_SETTLING,
+     STOP_OPERATOR,
+     STOP_SHUTDOWN},
+    {"StopSignal KILL",
+     {{'k', -1, 9}, {'d', 0, 0}, {'s', 50, 0}},
+     {.exit_code = 137},
+     STOP_SETTLING,
+     STOP_OPERATOR,
+     STOP_SHUTDOWN},
+    {"StopSignal QUIT",
+     {{'k', -1, 3}, {'d', 0, 0}, {'s', 50, 0}},
+     {.exit_code = 0},
+     STOP_SETTLING,
+     STOP_OPERATOR,
+     STOP_SHUTDOWN},
+    {"a stop that waits four minutes",
+     {{'k', -240000, 15}, {'k', -10, 9}, {'d', 0, 0}, {'s', 50, 0}},
+     {.exit_code = 137},
+     STOP_SETTLING,
+     STOP_OPERATOR,
+     STOP_SHUTDOWN},
+    {"docker kill", {{'k', -10, 9}, {'d', 0, 0}}, {.exit_code = 137}, STOP_KILLED, STOP_KILLED, STOP_KILLED},
+    {"docker kill -s TERM",
+     {{'k', -10, 15}, {'d', 0, 0}},
+     {.exit_code = 0},
+     STOP_SETTLING,
+     STOP_KILLED,
+     STOP_KILLED},
+    {"docker kill -s HUP",
+     {{'k', -10, 1}, {'d', 0, 0}},
+     {.exit_code = 129},
+     STOP_SETTLING,
+     STOP_KILLED,
+     STOP_KILLED},
+    {"HUP, then a crash",
+     {{'k', -5000, 1}, {'d', 0, 0}},
+     {.exit_code = 3},
+     STOP_SETTLING,
+     STOP_CRASH,
+     STOP_CRASH},
+    {"HUP an hour ago",
+     {{'k', -3600000, 1}, {'d', 0, 0}},
+     {.exit_code = 129},
+     STOP_CRASH,
+     STOP_CRASH,
+     STOP_CRASH},
+    {"crash", {{'d', 0, 0}}, {.exit_code = 1}, STOP_CRASH, STOP_CRASH, STOP_CRASH},
+    {"exit 0", {{'d', 0, 0}}, {.exit_code = 0}, STOP_CRASH, STOP_CRASH, STOP_CRASH},
+    {"kill -9 from the host", {{'d', 0, 0}}, {.exit_code = 137}, STOP_CRASH, STOP_CRASH, STOP_CRASH},
+    {"oom event", {{'o', -20, 0}, {'d', 0, 0}}, {.exit_code = 137}, STOP_OOM, STOP_OOM, STOP_OOM},
+    {"oom by inspect", {{'d', 0, 0}}, {.exit_code = 137, .oom_killed = true}, STOP_OOM, STOP_OOM, STOP_OOM},
+    {"oom of a child, long ago",
+     {{'o', -60000, 0}, {'d', 0, 0}},
+     {.exit_code = 1},
+     STOP_CRASH,
+     STOP_CRASH,
+     STOP_CRASH},
+    {"oom wins over kill",
+     {{'k', -500, 15}, {'o', -20, 0}, {'d', 0, 0}},
+     {.exit_code = 137},
+     STOP_OOM,
+     STOP_OOM,
+     STOP_OOM},
+    {"stop wins over oom",
+     {{'k', -500, 15}, {'o', -20, 0}, {'d', 0, 0}, {'s', 9, 0}},
+     {.exit_code = 137},
+     STOP_SETTLING,
+     STOP_OPERATOR,
+     STOP_SHUTDOWN},
+    {"one-off",
+     {{'d', 0, 0}},
+     {.exit_code = 0, .is_oneshot = true},
+     STOP_COMPLETED,
+     STOP_COMPLETED,
+     STOP_COMPLETED},
+    {"one-off that failed",
+     {{'d', 0, 0}},
+     {.exit_code = 1, .is_oneshot = true},
+     STOP_CRASH,
+     STOP_CRASH,
+     STOP_CRASH},
+    {"one-off that was killed",
+     {{'k', -10, 9}, {'d', 0, 0}},
+     {.exit_code = 0, .is_oneshot = true},
+     STOP_KILLED,
+     STOP_KILLED,
+     STOP_KILLED},
+    {"exit 125", {{'d', 0, 0}}, {.exit_code = 125}, STOP_START_ERROR, STOP_START_ERROR, STOP_START_ERROR},
+    {"exit 127", {{'d', 0, 0}}, {.exit_code = 127}, STOP_START_ERROR, STOP_START_ERROR, STOP_START_ERROR},
+    {"exit 124", {{'d', 0, 0}}, {.exit_code = 124}, STOP_CRASH, STOP_CRASH, STOP_CRASH},
+    {"State.Error",
+     {{'d', 0, 0}},
+     {.exit_code = 1, .has_error = true},
+     STOP_START_ERROR,
+     STOP_START_ERROR,
+     STOP_START_ERROR},
+};
+
+static void apply(struct stop_evidence *evidence, const struct seen *seen)
+{
+    int64_t at = DIED + seen->at_ms * 1000000;
+    switch (seen->what) {
+    case 'k':
+        stop_cause_kill(evidence, seen->signal, at);
+        break;
+    case 'd':
+        stop_cause_die(evidence, at, NOW);
+        break;
+    case 's':
+        stop_cause_stop(evidence, at, NOW);
+        break;
+    case 'o':
+        stop_cause_oom(evidence, at);
+        break;
+    default:
+        break;
+    }
+}
+
+static void expect(const struct row *row, const struct stop_evidence *evidence, struct mono seen_at,
+                   struct mono now, enum stop_class wanted)
+{
+    struct stop_facts facts = row->facts;
+    facts.daemon_seen_at = seen_at;
+    struct stop_verdict verdict = stop_cause_judge(&CONFIG, evidence, &facts, now);
+    if (verdict.class != wanted) {
+        fail_msg("%s: %s, not %s", row->name, stop_class_name(verdict.class), stop_class_name(wanted));
+    }
+    assert_true((verdict.class == STOP_SETTLING) == (verdict.wake_at.ms != MONO_NEVER.ms));
+    assert_true(verdict.class != STOP_SETTLING || verdict.wake_at.ms > now.ms);
+}
+
+static void check_order(const struct row *row, const int *order, int count)
+{
+    struct stop_evidence evidence = {0};
+    for (int i = 0; i < count; i++) {
+        apply(&evidence, &row->seen[order[i]]);
+    }
+    struct mono late = mono_add(NOW, 16000);
+    expect(row, &evidence, (struct mono){0}, NOW, row->at_once);
+    expect(row, &evidence, late, late, row->settled);
+    struct stop_evidence down = evidence;
+    down.is_daemon_gone = down.has_stopped;
+    expect(row, &down, late, late, row->down);
+}
+
+static void permute(const struct row *row, int *order, int from, int count)
+{
+    if (from == count) {
+        check_order(row, order, count);
+    }
+    for (int i = from; i < count; i++) {
+        int kept = order[from];
+        order[from] = order[i];
+        order[i] = kept;
+        permute(row, order, from + 1, count);
+        order[i] = order[from];
+        order[from] = kept;
+    }
+}
+
+static void every_row_in_every_order(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof ROWS / sizeof ROWS[0]; i++) {
+        int order[SEEN_MAX] = {0, 1, 2, 3, 4};
+        int count = 0;
+        while (count < SEEN_MAX && ROWS[i].seen[count].what != 0) {
+            count++;
+        }
+        permute(&ROWS[i], order, 0, count);
+    }
+}
+
+static void settles_at_the_right_times(void **state)
+{
+    (void)state;
+    struct stop_facts facts = {.exit_code = 0};
+    struct stop_evidence evidence = {0};
+    stop_cause_kill(&evidence, SIGTERM, DIED - SEC);
+    stop_cause_die(&evidence, DIED, NOW);
+    struct stop_verdict verdict = stop_cause_judge(&CONFIG, &evidence, &facts, NOW);
+    assert_int_equal(STOP_SETTLING, verdict.class);
+    assert_int_equal(NOW.ms + 2000, verdict.wake_at.ms);
+    verdict = stop_cause_judge(&CONFIG, &evidence, &facts, mono_add(NOW, 1999));
+    assert_int_equal(STOP_SETTLING, verdict.class);
+    verdict = stop_cause_judge(&CONFIG, &evidence, &facts, mono_add(NOW, 2000));
+    assert_int_equal(STOP_KILLED, verdict.class);
+    stop_cause_stop(&evidence, DIED + SEC, mono_add(NOW, 1000));
+    verdict = stop_cause_judge(&CONFIG, &evidence, &facts, mono_add(NOW, 2000));
+    assert_int_equal(STOP_SETTLING, verdict.class);
+    assert_int_equal(NOW.ms + 16000, verdict.wake_at.ms);
+}
+
+/* A dockerd that shuts down for a minute must not make operator stops of what it stops. */
+static void an_operator_stop_needs_the_daemons_answer(void **state)
+{
+    (void)state;
+    struct stop_facts facts = {.daemon_seen_at = mono_add(NOW, 14999)};
+    struct stop_evidence evidence = {0};
+    stop_cause_die(&evidence, DIED, NOW);
+    stop_cause_stop(&evidence, DIED, NOW);
+    assert_int_equal(STOP_SETTLING, stop_cause_judge(&CONFIG, &evidence, &facts, mono_add(NOW, 60000)).class);
+    facts.daemon_seen_at = mono_add(NOW, 15000);
+    assert_int_equal(STOP_OPERATOR, stop_cause_judge(&CONFIG, &evidence, &facts, mono_add(NOW, 15000)).class);
+}
+
+static void blind_deaths_go_by_the_exit_code(void **state)
+{
+    (void)state;
+    static const struct {
+        int exit_code;
+        bool is_oneshot, oom_killed;
+        enum stop_class wanted;
+    } CASES[] = {{0, false, false, STOP_UNSEEN},        {130, false, false, STOP_UNSEEN},
+                 {143, false, false, STOP_UNSEEN},      {137, false, false, STOP_CRASH},
+                 {1, false, false, STOP_CRASH},         {0, true, false, STOP_COMPLETED},
+                 {127, false, false, STOP_START_ERROR}, {137, false, true, STOP_OOM}};
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        struct stop_facts facts = {.exit_code = CASES[i].exit_code,
+                                   .is_oneshot = CASES[i].is_oneshot,
+                                   .oom_killed = CASES[i].oom_killed};
+        struct stop_evidence evidence = {.has_died = true, .die_ns = DIED, .died_at = NOW, .is_blind = true};
+        struct stop_verdict verdict = stop_cause_judge(&CONFIG, &evidence, &facts, NOW);
+        assert_int_equal(CASES[i].oom_killed ? STOP_OOM : STOP_SETTLING, verdict.class);
+        verdict = stop_cause_judge(&CONFIG, &evidence, &facts, mono_add(NOW, 2000));
+        assert_int_equal(CASES[i].wanted, verdict.class);
+        stop_cause_die(&evidence, DIED, NOW);
+        assert_false(evidence.is_blind);
+    }
+}
+
+static void own_and_intended_win_over_everything(void **state)
+{
+    (void)state;
+    struct stop_facts facts = {.exit_code = 137, .oom_killed = true, .has_error = true};
+    struct stop_evidence evidence = {0};
+    stop_cause_kill(&evidence, SIGKILL, DIED);
+    stop_cause_die(&evidence, DIED, NOW);
+    stop_cause_stop(&evidence, DIED, NOW);
+    evidence.is_daemon_gone = true;
+    evidence.is_intended = true;
+    assert_int_equal(STOP_OPERATOR, stop_cause_judge(&CONFIG, &evidence, &facts, NOW).class);
+    evidence.is_own = true;
+    assert_int_equal(STOP_OWN, stop_cause_judge(&CONFIG, &evidence, &facts, NOW).class);
+}
+
+static void a_start_ends_what_came_before(void **state)
+{
+    (void)state;
+    struct stop_evidence evidence = {0};
+    for (int i = 0; i < 4; i++) {
+        apply(&evidence, &ROWS[1].seen[i]);
+    }
+    stop_cause_started(&evidence, DIED + SEC);
+    struct stop_evidence nothing = {0};
+    assert_memory_equal(&nothing, &evidence, sizeof nothing);
+    /* What is younger than the start stays, whenever it was heard of. */
+    stop_cause_kill(&evidence, SIGKILL, DIED + 3 * SEC);
+    stop_cause_die(&evidence, DIED + 3 * SEC, NOW);
+    stop_cause_started(&evidence, DIED + 2 * SEC);
+    assert_true(evidence.has_died);
+    assert_true(stop_cause_has_api_kill(&evidence));
+    assert_int_equal(SIGKILL, evidence.first_signal);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_row_in_every_order),
+        cmocka_unit_test(settles_at_the_right_times),
+        cmocka_unit_test(an_operator_stop_needs_the_daemons_answer),
+        cmocka_unit_test(blind_deaths_go_by_the_exit_code),
+        cmocka_unit_test(own_and_intended_win_over_everything),
+        cmocka_unit_test(a_start_ends_what_came_before),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
