@@ -18,7 +18,8 @@ AGENT  := agent beat_maker cgroup_reader command_desk command_runner command_ser
 	heartbeat_publisher outcome_file state_files
 CONTROLLER_CORE := decider gates liveness policy
 CONTROLLER := agent_book agent_link alert_outbox controller disk_file fleet_loader heartbeat_consumer hold_watch \
-	leader_epoch redis_session restart_journal restart_store warning_limiter
+	leader_epoch redis_session restart_entries restart_journal restart_store restart_watch \
+	warning_limiter
 
 PURE_MODULES := $(addprefix common/,name_patterns redis_url timestamp) $(addprefix proto/,$(PROTO)) \
 	$(addprefix agent/core/,$(AGENT_CORE)) $(addprefix controller/core/,$(CONTROLLER_CORE))

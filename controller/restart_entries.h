@@ -1,0 +1,93 @@
+/*
+ * What restart_store and restart_watch share: the table of restart states, its journal, and the writes to
+ * Redis that answer later. Nobody else includes it.
+ */
+#ifndef DEFIB_CONTROLLER_RESTART_ENTRIES_H
+#define DEFIB_CONTROLLER_RESTART_ENTRIES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <uthash.h>
+
+#include "common/clock.h"
+#include "common/loop.h"
+#include "controller/restart_journal.h"
+#include "controller/restart_store.h"
+#include "proto/restart_state.h"
+
+struct restart_entry {
+    char *container;
+    struct restart_state state;
+    char *text;         /* as we wrote it, or as it was read */
+    bool is_pending;    /* Redis may lack it */
+    bool is_deleted;    /* the key is yet to be deleted; state and text are empty */
+    bool was_seen;      /* by the load under way */
+    bool is_edited;     /* so did the load find it */
+    bool is_unreadable; /* what stands in Redis is none; ours counts */
+    uint64_t changed;   /* store->change at the last write: answers to older looks are stale */
+    struct mono written_at;
+    UT_hash_handle hh;
+};
+
+struct restart_store {
+    struct restart_store_options options;
+    struct restart_journal *journal;
+    struct loop_timer *watch;
+    struct restart_entry *entries;
+    uint64_t change;
+    bool is_amnesic; /* the load under way */
+    size_t pending;  /* writes without an answer */
+    size_t looks;    /* of the watch, without an answer */
+};
+
+/* One write or look under way. */
+struct restart_request {
+    struct restart_store *store;
+    char *container;
+    char *text;     /* SET: what was written; NULL: DEL */
+    bool has_token; /* the decider waits for it */
+    uint64_t token;
+    uint64_t change;
+    size_t count; /* looks */
+    char **names;
+};
+
+struct mono restart_entries_now(const struct restart_store *store);
+int64_t restart_entries_ttl_ms(const struct restart_store *store);
+
+struct restart_entry *restart_entries_find(const struct restart_store *store, const char *container);
+struct restart_entry *restart_entries_add(struct restart_store *store, const char *container); /* or finds */
+void restart_entries_drop(struct restart_store *store, struct restart_entry *entry);
+
+/* A copy, with the text that it encodes to. */
+void restart_entries_set(struct restart_entry *entry, const struct restart_state *state);
+
+/* As it stands in Redis, with those very bytes, so that the watch does not take them for new. */
+void restart_entries_take(struct restart_store *store, struct restart_entry *entry,
+                          const struct restart_state *state, const char *bytes, size_t len);
+bool restart_entries_is_text(const struct restart_entry *entry, const char *bytes, size_t len);
+
+/* The journal; what it cannot write is warned of here. */
+bool restart_entries_journal(struct restart_store *store, const char *container, enum journal_mark mark,
+                             const char *text);
+void restart_entries_keep(struct restart_store *store, const struct restart_entry *entry,
+                          enum journal_mark mark);
+void restart_entries_unkeep(struct restart_store *store, const char *container);
+
+/* False where Redis is away. `token` NULL: the decider does not wait for it. */
+bool restart_entries_send_set(struct restart_store *store, struct restart_entry *entry,
+                              const uint64_t *token);
+bool restart_entries_send_delete(struct restart_store *store, struct restart_entry *entry);
+void restart_entries_free_request(struct restart_request *request);
+
+void restart_entries_tell_stored(struct restart_store *store, const char *container, uint64_t token,
+                                 bool is_safe);
+void restart_entries_tell_loaded(struct restart_store *store, const struct restart_entry *entry);
+void restart_entries_warn_unreadable(struct restart_store *store, const char *container, const char *cause);
+
+/* Somebody deleted the key: drops the entry, tells the decider. */
+void restart_entries_reset(struct restart_store *store, struct restart_entry *entry);
+
+#endif

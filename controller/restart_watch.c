@@ -1,0 +1,166 @@
+#include "controller/restart_watch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "common/memory.h"
+#include "controller/restart_entries.h"
+#include "proto/keys.h"
+
+enum { WATCH_CHUNK = 500 };
+
+static bool is_empty(const struct restart_state *state)
+{
+    return state->attempt_count == 0 && state->cooldown_until.ms == 0 && !state->is_in_flight;
+}
+
+/* The key is gone although the marker stood in the same answer. Only a key of another type looks like that
+ * too; TYPE tells them apart. */
+static void on_type(void *arg, const struct redis_reply *reply)
+{
+    struct restart_request *request = arg;
+    struct restart_store *store = request->store;
+    store->looks--;
+    struct restart_entry *entry = restart_entries_find(store, request->container);
+    size_t len;
+    const char *type = redis_reply_text(reply, &len);
+    if (entry != NULL && entry->changed <= request->change && !entry->is_deleted &&
+        redis_reply_type(reply) == REDIS_REPLY_TEXT && redis_session_is_ready(store->options.session)) {
+        if (strcmp(type, "none") == 0) {
+            restart_entries_reset(store, entry);
+            decider_port_told(&store->options.port);
+        } else if (strcmp(type, "string") != 0) {
+            restart_entries_warn_unreadable(store, entry->container, "it is no string");
+        }
+    }
+    restart_entries_free_request(request);
+}
+
+static void confirm_gone(struct restart_store *store, const char *container, uint64_t change)
+{
+    char key[KEY_SIZE];
+    key_restart(key, container);
+    const char *argv[] = {"TYPE", key};
+    struct restart_request *request = memory_alloc(sizeof *request);
+    *request =
+        (struct restart_request){.store = store, .container = memory_copy_text(container), .change = change};
+    if (redis_session_command(store->options.session, on_type, request, 2, argv, NULL) == 0) {
+        store->looks++;
+    } else {
+        restart_entries_free_request(request);
+    }
+}
+
+static void take_edited(struct restart_store *store, struct restart_entry *entry, const char *bytes,
+                        size_t len)
+{
+    struct restart_state state;
+    struct err err;
+    if (restart_state_decode(bytes, len, &state, &err) != 0) {
+        restart_entries_warn_unreadable(store, entry->container, err.text);
+        return;
+    }
+    log_info("The restart state of %s was changed in Redis: taken over", entry->container);
+    restart_entries_take(store, entry, &state, bytes, len);
+    restart_state_fini(&state);
+    restart_entries_keep(store, entry, JOURNAL_STORED);
+    decider_state_reset(store->options.port.decider, entry->container, restart_entries_now(store),
+                        clock_wall_now());
+    restart_entries_tell_loaded(store, entry);
+}
+
+static void judge_key(struct restart_store *store, struct restart_entry *entry,
+                      const struct redis_reply *value, uint64_t change)
+{
+    size_t len;
+    const char *bytes = redis_reply_text(value, &len);
+    if (redis_reply_type(value) == REDIS_REPLY_NONE) {
+        confirm_gone(store, entry->container, change);
+    } else if (bytes != NULL && !restart_entries_is_text(entry, bytes, len)) {
+        take_edited(store, entry, bytes, len);
+    }
+}
+
+static void on_looked(void *arg, const struct redis_reply *reply)
+{
+    struct restart_request *look = arg;
+    struct restart_store *store = look->store;
+    store->looks--;
+    if (redis_reply_type(reply) == REDIS_REPLY_LIST && redis_reply_count(reply) == look->count + 1 &&
+        redis_session_has_marker(store->options.session, redis_reply_at(reply, 0))) {
+        for (size_t i = 0; i < look->count; i++) {
+            struct restart_entry *entry = restart_entries_find(store, look->names[i]);
+            if (entry != NULL && entry->changed <= look->change && !entry->is_deleted && !entry->is_pending) {
+                judge_key(store, entry, redis_reply_at(reply, i + 1), look->change);
+            }
+        }
+        decider_port_told(&store->options.port);
+    }
+    restart_entries_free_request(look);
+}
+
+static void send_look(struct restart_store *store, struct restart_request *look)
+{
+    cleanup_free const char **argv = memory_grow(NULL, look->count + 2, sizeof *argv);
+    cleanup_free char(*keys)[KEY_SIZE] = memory_grow(NULL, look->count, KEY_SIZE);
+    argv[0] = "MGET";
+    argv[1] = KEY_MARKER;
+    for (size_t i = 0; i < look->count; i++) {
+        key_restart(keys[i], look->names[i]);
+        argv[i + 2] = keys[i];
+    }
+    if (redis_session_command(store->options.session, on_looked, look, (int)look->count + 2, argv, NULL) ==
+        0) {
+        store->looks++;
+    } else {
+        restart_entries_free_request(look);
+    }
+}
+
+static struct restart_request *new_look(struct restart_store *store)
+{
+    struct restart_request *look = memory_alloc(sizeof *look);
+    *look = (struct restart_request){.store = store, .change = store->change};
+    look->names = memory_grow(NULL, WATCH_CHUNK, sizeof *look->names);
+    return look;
+}
+
+/* Our own keys do not run out while their container is judged: an expired key would look deleted. */
+static void refresh(struct restart_store *store, struct restart_entry *entry)
+{
+    struct decider_view view;
+    if (mono_diff(restart_entries_now(store), entry->written_at) > restart_entries_ttl_ms(store) / 2 &&
+        !is_empty(&entry->state) && decider_look(store->options.port.decider, entry->container, &view)) {
+        restart_entries_send_set(store, entry, NULL);
+    }
+}
+
+void restart_watch_look(void *arg)
+{
+    struct restart_store *store = arg;
+    if (!redis_session_is_ready(store->options.session) || store->looks > 0) {
+        return;
+    }
+    struct restart_request *look = NULL;
+    struct restart_entry *entry, *next;
+    HASH_ITER (hh, store->entries, entry, next) {
+        if (entry->is_deleted) {
+            continue;
+        }
+        if (entry->is_pending) {
+            restart_entries_send_set(store, entry, NULL);
+            continue;
+        }
+        refresh(store, entry);
+        look = look == NULL ? new_look(store) : look;
+        look->names[look->count++] = memory_copy_text(entry->container);
+        if (look->count == WATCH_CHUNK) {
+            send_look(store, look);
+            look = NULL;
+        }
+    }
+    if (look != NULL) {
+        send_look(store, look);
+    }
+}
