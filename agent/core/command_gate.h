@@ -25,9 +25,9 @@
  */
 enum {
     COMMAND_GATE_SHORT_MS = 10 * 1000,
-    COMMAND_GATE_SHORT_MAX = 10,
+    COMMAND_GATE_SHORT_MAX = 30,
     COMMAND_GATE_LONG_MS = 600 * 1000,
-    COMMAND_GATE_LONG_MAX = 120
+    COMMAND_GATE_LONG_MAX = 300
 };
 
 /* One container as the agent sees it. A plain value. */

@@ -150,7 +150,7 @@ test_an_operators_stop_stands() {
 
 # The agent is killed at moments around the command; whatever Docker did, it was asked once.
 test_an_agent_that_dies_restarts_nothing_twice() {
-    local i ids=() names=()
+    local i ids=() names=() delays=(- 0 0.01 0.03 0.06 0.1 0.15 0.3 1)
     for i in 1 2 3 4 5 6 7 8; do
         names+=("svc-k$i")
         run_service "svc-k$i"
@@ -162,7 +162,7 @@ test_an_agent_that_dies_restarts_nothing_twice() {
         target "svc-k$i" > "$T/target-$i"
         # shellcheck disable=SC2046
         send restart $(cat "$T/target-$i") id="${ids[i]}" stop_timeout_ms=1000 timeout_ms=2000 > "$T/receipt-$i"
-        sleep "0.0$((i * i % 10))"
+        sleep "${delays[i]}"
         kill_hard agent
         start_agent
         wait_for 10 "send ping timeout_ms=500"
