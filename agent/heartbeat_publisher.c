@@ -645,6 +645,9 @@ static void tell_place(struct heartbeat_publisher *publisher)
     struct self_finder_redis place = {.port = url->port};
     memory_set_text(place.host, sizeof place.host, url->host);
     memory_set_text(place.socket, sizeof place.socket, url->path);
+    /* Without a connection the URL alone has to tell: Redis may be down when the agent starts. */
+    memory_set_text(place.peer, sizeof place.peer, strlen(url->host) < sizeof place.peer ? url->host : "");
+    place.is_peer_local = strcmp(url->host, "localhost") == 0 || is_local_address(url->host);
     int port;
     if (redis_link_peer(publisher->link, place.peer, sizeof place.peer, &port)) {
         place.is_peer_local = is_local_address(place.peer);
