@@ -311,7 +311,7 @@ static void a_long_restart_holds_up_nobody(void **state)
     struct command command = command_for(1, OP_RESTART), ping = command_for(2, OP_PING);
     call(&command);
     call(&command);
-    call(&command);
+    assert_int_equal(exchange(&command), ANSWER_ACCEPTED); /* all three are */
     unsigned pings = 0;
     while (the->ended_count == 0) {
         assert_int_equal(exchange(&ping), ANSWER_OK);
@@ -413,11 +413,13 @@ static void too_much_and_noise_are_passed_over(void **state)
     assert_int_equal(open_server(NULL), 0);
     open_client();
     static uint8_t much[200000];
-    the->wanted += 2;
-    assert_int_equal(rpc_client_call(the->client, much, sizeof much, 300, on_answer, NULL), 0);
-    assert_int_equal(rpc_client_call(the->client, much, 100, 300, on_answer, NULL), 0);
-    while (the->answers < the->wanted) {
-        loop_run(the->loop);
+    static const size_t SIZES[] = {100, sizeof much};
+    for (size_t i = 0; i < 2; i++) {
+        the->wanted++;
+        assert_int_equal(rpc_client_call(the->client, much, SIZES[i], 300, on_answer, NULL), 0);
+        while (the->answers < the->wanted) {
+            loop_run(the->loop);
+        }
         assert_int_not_equal(the->status, 0);
     }
     rpc_client_close(the->client);
