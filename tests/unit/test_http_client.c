@@ -42,7 +42,6 @@ struct server {
 struct connection {
     struct server *server;
     int fd;
-    pthread_t thread;
 };
 
 static void say(int fd, const char *text)
@@ -190,8 +189,9 @@ static void *run_acceptor(void *arg)
         server->connections++;
         server->open_connections++;
         pthread_mutex_unlock(&server->mutex);
-        pthread_create(&connection->thread, NULL, run_connection, connection);
-        pthread_detach(connection->thread);
+        pthread_t thread; /* not in the connection: that one may be freed before pthread_create returns */
+        pthread_create(&thread, NULL, run_connection, connection);
+        pthread_detach(thread);
     }
     return NULL;
 }
@@ -268,6 +268,9 @@ static void run_until(struct fixture *fixture, bool (*is_reached)(struct fixture
     loop_timer_start(fixture->watch, 0, 2);
     loop_run(fixture->loop);
     loop_timer_stop(fixture->watch);
+    /* what the server wrote before it answered is visible from here on */
+    pthread_mutex_lock(&fixture->server.mutex);
+    pthread_mutex_unlock(&fixture->server.mutex);
     if (!is_reached(fixture)) {
         fail_msg("gave up: done %d status %d code %d '%s' streamed '%s'", fixture->done, fixture->status,
                  fixture->code, fixture->text, fixture->streamed);
