@@ -12,6 +12,7 @@ prefixes() { # module
     case $1 in
     agent/core/engine_json) echo 'engine_json_|engine_container_|engine_event_|engine_summaries_' ;;
     agent/core/label_reader) echo 'label_reader_|label_list_' ;;
+    agent/cgroup_reader) echo 'cgroup_reader_|cgroup_files_' ;;
     agent/engine_client) echo 'engine_client_|engine_call_' ;;
     common/http_client) echo 'http_client_|http_call_' ;;
     common/redis_link) echo 'redis_link_|redis_reply_' ;;
