@@ -149,11 +149,22 @@ static void holds_what_a_model_holds(void **state)
         }
     }
     check_model(world);
+}
+
+static void is_rewritten_when_it_has_grown(void **state)
+{
+    struct world *world = *state;
+    reopen(world);
+    for (int i = 0; i < 3 * STEPS; i++) {
+        change_one(world);
+    }
     struct stat facts;
     char path[128];
     snprintf(path, sizeof path, "%s/%s", world->dir, RESTART_JOURNAL_FILE);
     assert_int_equal(0, stat(path, &facts));
-    assert_true(facts.st_size < 80 * 1024); /* rewritten when it had grown */
+    assert_true(facts.st_size < 80 * 1024);
+    assert_int_equal(0, reopen(world));
+    check_model(world);
 }
 
 /* A kill in the middle of an append: every prefix of the file holds all lines but the torn one. */
@@ -268,6 +279,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(holds_what_a_model_holds, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(is_rewritten_when_it_has_grown, set_up, tear_down),
         cmocka_unit_test_setup_teardown(survives_a_kill_at_every_byte, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_damaged_line_costs_only_itself, set_up, tear_down),
         cmocka_unit_test_setup_teardown(takes_any_bytes, set_up, tear_down),

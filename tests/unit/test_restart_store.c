@@ -401,6 +401,7 @@ static void rubbish_changes_nothing_and_is_written_over(void **state)
         "EVAL \"redis.call('DEL', KEYS[1]); redis.call('LPUSH', KEYS[1], 'x')\" 1 health:restart:web");
     run_for(fixture, is_never, 4 * WATCH_MS);
     assert_int_equal(0, told.loaded);
+    assert_int_equal(0, told.reset);
     save_and_wait(fixture, 3);
     assert_int_equal(3, count_in_redis(fixture, "web"));
 }
