@@ -124,7 +124,8 @@ static void on_marker_set(void *arg, const struct redis_reply *reply)
         return;
     }
     if (redis_reply_type(reply) == REDIS_REPLY_FAILURE) {
-        redis_link_fail(session->commander, redis_reply_text(reply, NULL));
+        cleanup_free char *reason = memory_copy_text(redis_reply_text(reply, NULL));
+        redis_link_fail(session->commander, reason);
         return;
     }
     session->was_missing = session->was_missing || redis_reply_type(reply) == REDIS_REPLY_TEXT;
