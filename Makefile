@@ -16,7 +16,8 @@ AGENT_CORE := change_rate command_gate container_beat container_entry container_
 	self_finder stop_cause stop_records
 AGENT  := agent beat_maker cgroup_reader command_desk command_runner command_server engine_client event_stream \
 	heartbeat_publisher outcome_file state_files
-CONTROLLER_CORE := decider gates liveness policy
+CONTROLLER_CORE := action_queue decider decider_attempt decider_budget decider_facts decider_hold decider_say decider_step gates liveness \
+	policy wake_queue
 CONTROLLER := agent_book agent_link alert_outbox controller disk_file fleet_loader heartbeat_consumer hold_watch \
 	leader_epoch redis_session restart_entries restart_journal restart_store restart_watch \
 	warning_limiter

@@ -5,11 +5,10 @@
  * The circle for one container that died:
  *
  *   decider_observe_*  ->  decider_tick  ->  ACTION_READ_KEY   -> decider_key_read
- *                                            ACTION_LOG           "... missing heartbeat (1 consecutive misses)"
- *                                            ACTION_STORE      -> decider_stored      the attempt, before it is sent
- *                                            ACTION_SEND       -> decider_answered    the receipt
- *                                            ACTION_ASK        -> decider_answered    the outcome
- *                                            ACTION_ALERT, ACTION_RECORD
+ *                                            ACTION_LOG           "... missing heartbeat (1 consecutive
+ * misses)" ACTION_STORE      -> decider_stored      the attempt, before it is sent ACTION_SEND       ->
+ * decider_answered    the receipt ACTION_ASK        -> decider_answered    the outcome ACTION_ALERT,
+ * ACTION_RECORD
  *
  * The shell drains decider_next_action after every call, and calls decider_tick at decider_wake_at. Each
  * answering call may come late, twice, or never: the decider then goes by its own deadlines.
@@ -57,8 +56,8 @@ void decider_observe_registration(struct decider *decider, const struct registra
 bool decider_observe_unchanged(struct decider *decider, const char *host, const char *agent, uint64_t change,
                                enum path path, struct mono now);
 
-/* Redis came up (same data as before, or amnesic: run id changed, marker gone) or went away. While it is away,
- * and for one TTL after it returned, its silence counts for nothing. */
+/* Redis came up (same data as before, or amnesic: run id changed, marker gone) or went away. While it is
+ * away, and for one TTL after it returned, its silence counts for nothing. */
 enum redis_state { REDIS_AWAY, REDIS_BACK, REDIS_BACK_AMNESIC };
 void decider_redis(struct decider *decider, enum redis_state state, struct mono now, struct wall wall);
 
@@ -79,7 +78,8 @@ void decider_state_reset(struct decider *decider, const char *container, struct 
 void decider_stored(struct decider *decider, const char *container, uint64_t token, bool is_safe,
                     struct mono now, struct wall wall);
 
-/* The answer to ACTION_SEND or ACTION_ASK. status 0 with an answer; else -ETIMEDOUT, -ECONNREFUSED …, NULL. */
+/* The answer to ACTION_SEND or ACTION_ASK. status 0 with an answer; else -ETIMEDOUT, -ECONNREFUSED …, NULL.
+ */
 void decider_answered(struct decider *decider, const struct command_id *id, int status,
                       const struct answer *answer, struct mono now, struct wall wall);
 
@@ -104,12 +104,12 @@ struct mono decider_wake_at(const struct decider *decider);
 enum action_kind {
     ACTION_READ_KEY, /* read the beat key of this service and instance, and the registration of this host */
     ACTION_LOG,
-    ACTION_STORE,    /* `state` under health:restart:{container}; answer with the token */
-    ACTION_FORGET,   /* delete health:restart:{container}: the budget is whole, or the container gone */
-    ACTION_SEND,     /* `command` to the agent of `host` */
-    ACTION_ASK,      /* the outcome of `command.id` (op is OP_OUTCOME) */
+    ACTION_STORE,  /* `state` under health:restart:{container}; answer with the token */
+    ACTION_FORGET, /* delete health:restart:{container}: the budget is whole, or the container gone */
+    ACTION_SEND,   /* `command` to the agent of `host` */
+    ACTION_ASK,    /* the outcome of `command.id` (op is OP_OUTCOME) */
     ACTION_ALERT,
-    ACTION_RECORD    /* an entry for the health:events stream */
+    ACTION_RECORD /* an entry for the health:events stream */
 };
 
 enum action_level { ACTION_INFO, ACTION_WARNING, ACTION_ERROR };
@@ -135,13 +135,13 @@ const struct action *decider_next_action(struct decider *decider);
 
 void decider_totals(const struct decider *decider, struct mono now, struct alert_totals *out);
 
-/* What the policy holds about one container: its state, the last reason given, the gate that refused and when it looks
- * again. False where it does not know the container. */
+/* What the policy holds about one container: its state, the last reason given, the gate that refused and when
+ * it looks again. False where it does not know the container. */
 struct decider_view {
     const char *container, *host, *service, *instance, *container_id; /* borrowed until the next change */
-    const char *state;  /* "STARTING" … */
-    const char *reason; /* last answer, also for "no" */
-    const char *gate;   /* "" where none refused */
+    const char *state;                                                /* "STARTING" … */
+    const char *reason;                                               /* last answer, also for "no" */
+    const char *gate;                                                 /* "" where none refused */
     int64_t attempts, max_attempts, misses;
     struct mono wake_at;
     struct wall cooldown_until;

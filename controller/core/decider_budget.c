@@ -1,0 +1,190 @@
+#include "controller/core/decider_budget.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <uthash.h>
+
+#include "common/memory.h"
+#include "controller/core/decider_attempt.h"
+#include "controller/core/decider_step.h"
+
+enum { PENDING_MAX = 100000 };
+
+/* A state whose container was not seen yet. */
+struct pending_states {
+    char *name;
+    struct restart_state state;
+    UT_hash_handle hh;
+};
+
+struct restart_state *decider_budget_state(struct container *container)
+{
+    if (!container->stored) {
+        container->stored = memory_alloc(sizeof *container->stored);
+        restart_state_init(container->stored);
+    }
+    return container->stored;
+}
+
+static void free_state(struct container *container)
+{
+    if (container->stored)
+        restart_state_fini(container->stored);
+    free(container->stored);
+    container->stored = NULL;
+}
+
+void decider_budget_forget(struct decider *decider, struct container *container)
+{
+    free_state(container);
+    struct action action = {.kind = ACTION_FORGET,
+                            .container = container->name,
+                            .host = container->host ? container->host->name : ""};
+    action_queue_add(&decider->actions, &action);
+}
+
+static struct wall wall_of(const struct decider *decider, struct mono when)
+{
+    return (struct wall){when.ms == 0 ? 0 : decider->wall.ms + mono_diff(when, decider->now)};
+}
+
+void decider_budget_store(struct decider *decider, struct container *container, uint64_t token)
+{
+    const struct policy_memory *policy = &container->policy;
+    if (policy->attempts == 0 && policy->cooldown_until.ms == 0 && !container->attempt) {
+        if (container->stored)
+            decider_budget_forget(decider, container);
+        return;
+    }
+    struct restart_state *state = decider_budget_state(container);
+    state->attempt_count = policy->attempts;
+    if (policy->cause != CAUSE_NONE)
+        memory_set_text(state->last_failure_reason, sizeof state->last_failure_reason,
+                        policy_cause_name(policy->cause));
+    state->cooldown_until = wall_of(decider, policy->cooldown_until);
+    memory_set_text(state->container_id, sizeof state->container_id, container->container_id);
+    memory_set_text(state->host, sizeof state->host, container->host ? container->host->name : "");
+    state->is_in_flight = container->attempt != NULL;
+    state->epoch = decider->epoch;
+    struct action action = {.kind = ACTION_STORE,
+                            .container = container->name,
+                            .host = state->host,
+                            .token = token,
+                            .state = state};
+    action_queue_add(&decider->actions, &action);
+}
+
+/* Wall-clock values of another life, on our clock; never further away than they could be. */
+static struct mono mono_of(const struct decider *decider, struct wall when, int64_t most_ms)
+{
+    int64_t left_ms = when.ms - decider->wall.ms;
+    left_ms = left_ms > most_ms ? most_ms : left_ms;
+    return mono_add(decider->now, left_ms > 0 ? left_ms : 0);
+}
+
+static void apply_times(const struct decider *decider, struct container *container)
+{
+    struct policy_memory *policy = &container->policy;
+    const struct restart_state *state = container->stored;
+    struct policy_terms terms;
+    decider_step_terms(decider, container, &terms);
+    if (state->cooldown_until.ms > decider->wall.ms) {
+        struct mono until = mono_of(decider, state->cooldown_until, terms.cooldown_ms);
+        if (until.ms > policy->cooldown_until.ms)
+            policy->cooldown_until = until;
+    }
+    if (state->last_completed_at.ms != 0) {
+        int64_t backoff_ms = policy_backoff_ms(&terms, state->attempt_count);
+        struct wall over = {state->last_completed_at.ms + backoff_ms};
+        struct mono until = mono_of(decider, over, backoff_ms);
+        if (until.ms > policy->next_attempt_at.ms && until.ms > decider->now.ms)
+            policy->next_attempt_at = until;
+    }
+}
+
+static void apply(struct decider *decider, struct container *container, const struct restart_state *state)
+{
+    struct policy_memory *policy = &container->policy;
+    bool is_other_id = state->container_id[0] && container->container_id[0] &&
+                       strcmp(state->container_id, container->container_id) != 0;
+    if (is_other_id) {
+        decider_budget_forget(decider, container);
+        decider_budget_store(decider, container, 0);
+        return;
+    }
+    if (container->stored) {
+        restart_state_merge(container->stored, state);
+    } else {
+        container->stored = memory_alloc(sizeof *container->stored);
+        restart_state_copy(state, container->stored);
+    }
+    bool is_over = state->cooldown_until.ms != 0 && state->cooldown_until.ms <= decider->wall.ms;
+    if (!is_over && state->attempt_count > policy->attempts)
+        policy->attempts = (int32_t)state->attempt_count;
+    apply_times(decider, container);
+    bool is_known_outcome = strcmp(state->command_id, container->last_command) == 0;
+    if (state->is_in_flight && !container->attempt && !is_known_outcome)
+        decider_attempt_restore(decider, container);
+    else if (policy->state == STATE_UP)
+        decider_step_kind(decider, container, EVENT_TIMER);
+}
+
+static struct pending_states *find_pending(const struct decider *decider, const char *name)
+{
+    struct pending_states *pending = NULL;
+    HASH_FIND_STR(decider->pending, name, pending);
+    return pending;
+}
+
+static void free_pending(struct decider *decider, struct pending_states *pending)
+{
+    if (!pending)
+        return;
+    HASH_DEL(decider->pending, pending);
+    restart_state_fini(&pending->state);
+    free(pending->name);
+    free(pending);
+}
+
+void decider_budget_load(struct decider *decider, const char *name, const struct restart_state *state)
+{
+    struct container *container = liveness_find(&decider->liveness, name);
+    if (container) {
+        apply(decider, container, state);
+        return;
+    }
+    free_pending(decider, find_pending(decider, name));
+    if (HASH_COUNT(decider->pending) >= PENDING_MAX)
+        return;
+    struct pending_states *pending = memory_alloc(sizeof *pending);
+    pending->name = memory_copy_text(name);
+    restart_state_copy(state, &pending->state);
+    HASH_ADD_KEYPTR(hh, decider->pending, pending->name, strlen(pending->name), pending);
+}
+
+void decider_budget_adopt(struct decider *decider, struct container *container)
+{
+    struct pending_states *pending = find_pending(decider, container->name);
+    if (!pending)
+        return;
+    apply(decider, container, &pending->state);
+    free_pending(decider, pending);
+}
+
+void decider_budget_reset(struct decider *decider, const char *name)
+{
+    free_pending(decider, find_pending(decider, name));
+    struct container *container = liveness_find(&decider->liveness, name);
+    if (!container)
+        return;
+    free_state(container);
+    container->announced_gate = GATE_N;
+    decider_step_kind(decider, container, EVENT_RESET);
+}
+
+void decider_budget_fini(struct decider *decider)
+{
+    while (decider->pending)
+        free_pending(decider, decider->pending);
+}

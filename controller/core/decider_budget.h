@@ -1,0 +1,24 @@
+/*
+ * The part of a container's memory that outlives us: what lies under health:restart:{container}. Pure.
+ */
+#ifndef DEFIB_CONTROLLER_CORE_DECIDER_BUDGET_H
+#define DEFIB_CONTROLLER_CORE_DECIDER_BUDGET_H
+
+#include "controller/core/decider_inner.h"
+
+/* The document to fill; made where there is none yet. */
+struct restart_state *decider_budget_state(struct container *container);
+
+/* Brings the document up to date with the policy's memory and asks for it to be stored under `token`; 0:
+ * nobody waits for the answer. Where the budget is whole it asks for it to be forgotten. */
+void decider_budget_store(struct decider *decider, struct container *container, uint64_t token);
+void decider_budget_forget(struct decider *decider, struct container *container);
+
+void decider_budget_load(struct decider *decider, const char *name, const struct restart_state *state);
+void decider_budget_reset(struct decider *decider, const char *name);
+
+/* The container is there now: a state that was loaded before it was seen applies. */
+void decider_budget_adopt(struct decider *decider, struct container *container);
+void decider_budget_fini(struct decider *decider);
+
+#endif

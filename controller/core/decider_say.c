@@ -1,0 +1,200 @@
+#include "controller/core/decider_say.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/memory.h"
+
+enum { LINE_BYTES = 1024 };
+
+static uint64_t hash_text(const char *text)
+{
+    uint64_t hash = 14695981039346656037ULL;
+    for (; *text; text++)
+        hash = (hash ^ (unsigned char)*text) * 1099511628211ULL;
+    return hash;
+}
+
+static void add_line(struct decider *decider, const struct container *container, enum action_level level,
+                     const char *text)
+{
+    struct action action = {.kind = ACTION_LOG, .level = level, .text = text};
+    if (container) {
+        action.container = container->name;
+        action.host = container->host ? container->host->name : "";
+    }
+    action_queue_add(&decider->actions, &action);
+}
+
+void decider_say_line(struct decider *decider, struct container *container, enum action_level level,
+                      const char *format, ...)
+{
+    char text[LINE_BYTES];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    uint64_t hash = hash_text(text);
+    if (hash == container->last_line &&
+        mono_diff(decider->now, container->last_line_at) < decider->config->alert_repeat_ms)
+        return;
+    container->last_line = hash;
+    container->last_line_at = decider->now;
+    add_line(decider, container, level, text);
+}
+
+void decider_say_general(struct decider *decider, enum action_level level, const char *format, ...)
+{
+    char text[LINE_BYTES];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    add_line(decider, NULL, level, text);
+}
+
+void decider_say_trouble_detail(const struct container *container, char out[LIMIT_DETAIL_SIZE])
+{
+    const struct policy_memory *policy = &container->policy;
+    out[0] = '\0';
+    if (policy->cause != CAUSE_DEATH)
+        return;
+    bool is_plain_exit = policy->stop_class == STOP_CRASH || policy->stop_class == STOP_UNKNOWN ||
+                         policy->stop_class == STOP_NONE;
+    if (is_plain_exit && policy->has_exit_code)
+        snprintf(out, LIMIT_DETAIL_SIZE, "exit_%d", policy->exit_code);
+    else
+        memory_set_text(out, LIMIT_DETAIL_SIZE, stop_class_name(policy->stop_class));
+}
+
+void decider_say_fill_alert(const struct decider *decider, const struct container *container,
+                            enum alert_type type, struct alert *out)
+{
+    alert_init(out);
+    out->type = type;
+    out->timestamp = decider->wall;
+    memory_set_text(out->container, sizeof out->container, container->name);
+    memory_set_text(out->host, sizeof out->host, container->host ? container->host->name : "");
+    memory_set_text(out->service, sizeof out->service, container->service ? container->service : "");
+    memory_set_text(out->container_id, sizeof out->container_id, container->container_id);
+    memory_set_text(out->reason, sizeof out->reason, policy_cause_name(container->policy.cause));
+    decider_say_trouble_detail(container, out->detail);
+    out->attempts = container->policy.attempts;
+    if (container->stored) {
+        out->last_attempt = container->stored->last_attempt_at;
+        out->cooldown_until = container->stored->cooldown_until;
+    }
+}
+
+void decider_say_alert(struct decider *decider, struct alert *alert)
+{
+    alert->seq = decider->next_alert++;
+    struct action action = {.kind = ACTION_ALERT,
+                            .container = alert->container,
+                            .host = alert->host,
+                            .service = alert->service,
+                            .alert = alert};
+    action_queue_add(&decider->actions, &action);
+}
+
+void decider_say_failure(struct decider *decider, const struct container *container, const char *action,
+                         const char *detail)
+{
+    struct alert alert;
+    decider_say_fill_alert(decider, container, ALERT_SERVICE_RESTART_FAILED, &alert);
+    memory_set_text(alert.action, sizeof alert.action, action);
+    if (detail)
+        memory_set_text(alert.detail, sizeof alert.detail, detail);
+    decider_say_alert(decider, &alert);
+}
+
+void decider_say_host(struct decider *decider, enum alert_type type, const char *host, const char *reason)
+{
+    struct alert alert;
+    alert_init(&alert);
+    alert.type = type;
+    alert.timestamp = decider->wall;
+    memory_set_text(alert.host, sizeof alert.host, host);
+    memory_set_text(alert.reason, sizeof alert.reason, reason);
+    decider_say_alert(decider, &alert);
+}
+
+/* ---- records ---- */
+
+static void add_record(struct decider *decider, const struct container *container,
+                       struct event_record *record)
+{
+    memory_set_text(record->container, sizeof record->container, container->name);
+    memory_set_text(record->host, sizeof record->host, container->host ? container->host->name : "");
+    memory_set_text(record->container_id, sizeof record->container_id, container->container_id);
+    record->timestamp = decider->wall;
+    record->seq = decider->next_record++;
+    struct action action = {
+        .kind = ACTION_RECORD, .container = container->name, .host = record->host, .record = record};
+    action_queue_add(&decider->actions, &action);
+}
+
+void decider_say_transition(struct decider *decider, const struct container *container,
+                            enum policy_state from, enum policy_event_kind event,
+                            const struct policy_verdict *verdict)
+{
+    enum policy_state to = container->policy.state;
+    bool is_ordinary = (from == STATE_NONE && to == STATE_STARTING) ||
+                       (from == STATE_STARTING && to == STATE_UP && verdict->action == POLICY_NOTHING);
+    if (from == to || is_ordinary)
+        return;
+    struct event_record record;
+    event_record_init(&record);
+    memory_set_text(record.kind, sizeof record.kind, "transition");
+    memory_set_text(record.from, sizeof record.from, policy_state_name(from));
+    memory_set_text(record.to, sizeof record.to, policy_state_name(to));
+    memory_set_text(record.event, sizeof record.event, policy_event_name(event));
+    memory_set_text(record.action, sizeof record.action, policy_action_name(verdict->action));
+    memory_set_text(record.reason, sizeof record.reason, verdict->reason);
+    decider_say_trouble_detail(container, record.detail);
+    add_record(decider, container, &record);
+}
+
+void decider_say_decision(struct decider *decider, const struct container *container, const char *action,
+                          const char *reason, const char *gate, const char *detail, const char *command_id)
+{
+    struct event_record record;
+    event_record_init(&record);
+    memory_set_text(record.kind, sizeof record.kind, "decision");
+    memory_set_text(record.action, sizeof record.action, action);
+    memory_set_text(record.reason, sizeof record.reason, reason);
+    memory_set_text(record.gate, sizeof record.gate, gate);
+    memory_set_text(record.detail, sizeof record.detail, detail);
+    memory_set_text(record.command_id, sizeof record.command_id, command_id);
+    record.attempt = container->policy.attempts;
+    add_record(decider, container, &record);
+}
+
+/* ---- the summary ---- */
+
+static bool is_same(const struct alert_totals *left, const struct alert_totals *right)
+{
+    return left->healthy == right->healthy && left->degraded == right->degraded &&
+           left->unhealthy == right->unhealthy && left->missing == right->missing;
+}
+
+void decider_say_summary(struct decider *decider)
+{
+    const struct alert_totals *totals = &decider->totals;
+    struct alert alert;
+    alert_init(&alert);
+    alert.type = ALERT_HEALTH_SUMMARY;
+    alert.timestamp = decider->wall;
+    alert.totals = *totals;
+    decider_say_alert(decider, &alert);
+    bool is_old = mono_diff(decider->now, decider->totals_said_at) >= decider->config->alert_repeat_ms;
+    if (decider->totals_said_at.ms != 0 && !is_old && is_same(totals, &decider->said_totals))
+        return;
+    decider->said_totals = *totals;
+    decider->totals_said_at = decider->now;
+    decider_say_general(decider, ACTION_INFO,
+                        "Health summary: %lld healthy, %lld degraded, %lld unhealthy, %lld missing",
+                        (long long)totals->healthy, (long long)totals->degraded, (long long)totals->unhealthy,
+                        (long long)totals->missing);
+}
