@@ -1,5 +1,6 @@
 #include "proto/json_reader.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,12 +48,35 @@ static void remember(struct odd_number **list, size_t *count, struct odd_number 
     (*list)[(*count)++] = number;
 }
 
+/* How many of the next eight bytes are plain text: no quote, backslash, control or byte past ASCII. Each
+ * subtraction sets the top bit of a byte that is meant; a borrow only spoils bytes behind one that is set. */
+static size_t count_plain(const char *bytes)
+{
+    const uint64_t each = 0x0101010101010101;
+    uint64_t word;
+    memcpy(&word, bytes, sizeof word);
+    word = le64toh(word);
+    uint64_t odd = ((word ^ each * '"') - each) | ((word ^ each * '\\') - each) | (word - each * 0x20) | word;
+    odd &= each * 0x80;
+    return odd == 0 ? 8 : (size_t)__builtin_ctzll(odd) / 8;
+}
+
 /* Past the string whose opening quote is at scan->at. */
 static bool scan_string(struct scan *scan)
 {
     const char *bytes = scan->bytes;
     size_t at = scan->at + 1;
     while (at < scan->len) {
+        while (scan->len - at >= 8) {
+            size_t plain = count_plain(bytes + at);
+            at += plain;
+            if (plain < 8) {
+                break;
+            }
+        }
+        if (at == scan->len) {
+            break;
+        }
         unsigned char byte = (unsigned char)bytes[at];
         if (byte == '"') {
             scan->at = at + 1;
