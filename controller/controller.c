@@ -26,6 +26,8 @@
 #include "controller/warning_limiter.h"
 #include "proto/keys.h"
 
+#define LOST_FILE "redis.lost"
+
 enum { PING_MAX_MS = 15000, ASK_MAX_MS = 1000, WATCH_MAX_MS = 1000, PERIOD_MIN_MS = 50 };
 enum { STOP_LOOK_MS = 20, STOP_PATIENCE_MS = 1000 };
 
@@ -162,6 +164,26 @@ static void alert_redis(struct controller *controller, enum alert_type type, con
     alert_outbox_alert(controller->outbox, &alert);
 }
 
+/* On disk as well: a loss that outlives this process is told once, and its end is told by whoever sees it. */
+static void set_redis_lost(struct controller *controller, bool is_lost)
+{
+    const char *dir = controller->settings->state_dir;
+    struct err err;
+    controller->is_redis_lost = is_lost;
+    int result =
+        is_lost ? disk_file_replace(dir, LOST_FILE, "", 0, &err) : disk_file_remove(dir, LOST_FILE, &err);
+    if (result != 0) {
+        log_warning("Cannot note that Redis is %s: %s", is_lost ? "away" : "back", err.text);
+    }
+}
+
+static bool was_redis_lost(const struct controller *controller)
+{
+    cleanup_free char *text = NULL;
+    size_t len;
+    return disk_file_read(controller->settings->state_dir, LOST_FILE, 0, &text, &len, NULL) == 0;
+}
+
 static void start_watching(struct controller *controller)
 {
     controller->is_watching = true;
@@ -176,7 +198,7 @@ static void on_away(void *arg, const char *reason)
     fleet_loader_stop(controller->loader);
     alert_outbox_redis_away(controller->outbox);
     if (!controller->is_redis_lost) {
-        controller->is_redis_lost = true;
+        set_redis_lost(controller, true);
         alert_redis(controller, ALERT_REDIS_LOST, "redis_away", reason);
     }
     decider_redis(controller->decider, REDIS_AWAY, loop_now(controller->loop), clock_wall_now());
@@ -228,7 +250,7 @@ static void on_loaded(void *arg)
     leader_epoch_redis_back(controller->epoch);
     alert_outbox_redis_back(controller->outbox);
     if (controller->is_redis_lost) {
-        controller->is_redis_lost = false;
+        set_redis_lost(controller, false);
         alert_redis(controller, ALERT_REDIS_RECOVERED, controller->is_amnesic ? "amnesic" : "back", "");
     }
     hold_watch_want_all(controller->holds);
@@ -391,6 +413,7 @@ static int open_parts(struct controller *controller, struct err *err)
         return result;
     }
     make_decider(controller);
+    controller->is_redis_lost = was_redis_lost(controller);
     controller->warnings = warning_limiter_new(settings->alert_repeat_ms);
     open_redis(controller); /* connects in the background: nothing comes before the loop runs */
     result = open_store(controller, err);
