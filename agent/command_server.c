@@ -7,6 +7,7 @@
 #include "agent/agent.h"
 #include "agent/core/container_table.h"
 #include "agent/engine_client.h"
+#include "agent/event_stream.h"
 #include "agent/outcome_file.h"
 #include "common/log.h"
 #include "common/memory.h"
@@ -48,7 +49,8 @@ static bool port_find(void *arg, const char *name, struct command_facts *out)
     }
     *out = (struct command_facts){.state = container->state,
                                   .stop_class = container->stop_class,
-                                  .is_docker_restarting = container->is_docker_restarting};
+                                  .is_docker_restarting = container->is_docker_restarting,
+                                  .is_engine_up = event_stream_is_up(server->agent->stream)};
     memory_set_text(out->container_id, sizeof out->container_id, container->id);
     if (container->is_inspected) {
         memory_set_text(out->started_at, sizeof out->started_at, container->incarnation);

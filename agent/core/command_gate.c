@@ -163,8 +163,9 @@ static bool check_stop(const struct command_gate_input *input, struct command_ve
         return object(out, ANSWER_REFUSED_STOPPED, "an operator stopped it");
     case STOP_SETTLING:
         return object(out, ANSWER_REFUSED_STOPPED, "it just stopped, why is not settled yet");
-    case STOP_SHUTDOWN:
-        return object(out, ANSWER_REFUSED_STOPPED, "Docker or the host is shutting down");
+    case STOP_SHUTDOWN: /* what ran before Docker went down is wanted up once it is back */
+        return !input->facts->is_engine_up &&
+               object(out, ANSWER_REFUSED_STOPPED, "Docker or the host is shutting down");
     case STOP_COMPLETED:
         return object(out, ANSWER_REFUSED_STOPPED, "it is a one-off and is done");
     case STOP_UNSEEN:

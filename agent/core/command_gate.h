@@ -37,6 +37,7 @@ struct command_facts {
     enum container_state state;
     enum stop_class stop_class;
     bool is_docker_restarting; /* Docker's own policy is about to start it */
+    bool is_engine_up;         /* its events are heard; false while Docker or the host shuts down */
     const char *denied;        /* borrowed: why it is never touched (container_table_is_denied), or NULL */
 };
 

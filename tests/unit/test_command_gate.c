@@ -108,6 +108,19 @@ static void judges_by_state(void **state)
     }
 }
 
+static void a_shutdown_is_undone_once_docker_is_back(void **state)
+{
+    (void)state;
+    struct scene scene;
+    scene_init(&scene);
+    scene.command.op = OP_START;
+    scene.facts.state = CONTAINER_EXITED;
+    scene.facts.stop_class = STOP_SHUTDOWN;
+    assert_int_equal(verdict_of(&scene).code, ANSWER_REFUSED_STOPPED);
+    scene.facts.is_engine_up = true;
+    assert_int_equal(verdict_of(&scene).act, OP_START);
+}
+
 static void waits_for_dockers_own_policy(void **state)
 {
     (void)state;
@@ -265,6 +278,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lets_a_good_restart_through),
         cmocka_unit_test(judges_by_state),
+        cmocka_unit_test(a_shutdown_is_undone_once_docker_is_back),
         cmocka_unit_test(waits_for_dockers_own_policy),
         cmocka_unit_test(the_first_objection_is_the_answer),
         cmocka_unit_test(an_incarnation_must_be_the_one),
