@@ -4,11 +4,13 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <nng/nng.h>
 #include <nng/protocol/reqrep0/rep.h>
@@ -25,7 +27,7 @@ enum {
     RECONNECT_MAX_MS = 5000,
     PEM_MAX_BYTES = 256 * 1024,
     QUIET_MS = 2000,
-    CLOSE_PATIENCE_S = 30,
+    CLOSE_PATIENCE_S = 15,
     HEADER_BYTES = 4 /* the request's number travels in front and counts */
 };
 
@@ -96,10 +98,12 @@ static void limit_threads(void)
 
 /* ---- closing sockets ---- */
 
-/* Connections that stand. It outlives its client: nng's callbacks write here until its socket is closed. */
+/* Connections of a socket that stand. It outlives client and server: nng's callbacks write here until the
+ * socket is closed. */
 struct pipe_count {
     pthread_mutex_t mutex;
     int pipes;
+    bool is_closing; /* losses are ours */
 };
 
 struct funeral {
@@ -110,6 +114,17 @@ struct funeral {
     pthread_cond_t is_over;
     bool is_closed;
 };
+
+static struct funeral *funeral_new(nng_socket socket, struct pipe_count *pipe_count, int delay_ms)
+{
+    struct funeral *funeral = memory_alloc(sizeof *funeral);
+    funeral->socket = socket;
+    funeral->pipe_count = pipe_count;
+    funeral->delay_ms = delay_ms;
+    pthread_mutex_init(&funeral->mutex, NULL);
+    pthread_cond_init(&funeral->is_over, NULL);
+    return funeral;
+}
 
 static struct pipe_count *pipe_count_new(void)
 {
@@ -187,20 +202,81 @@ static void *run_funeral(void *arg)
 }
 
 /*
- * nng 1.5 to 1.7 may hang in nng_close for ever when a message is on its way in at that moment (nng issues
- * 1543 and 1813): not only the caller, also its one thread that ends connections, so that nothing is
- * redialled any more. So it is never called on the loop's thread; sockets with open calls wait until those
- * are quiet; and where it hangs all the same, the process ends, to be started anew, instead of going deaf.
+ * nng 1.5 to 1.7 may hang for ever in ending a connection while a message is on its way (nng issues 1543 and
+ * 1813; here on 1.5.2 once in some hundred peers killed under load). That takes its one thread that ends
+ * connections along: nng_close does not return, and worse, nothing is redialled in the whole process any
+ * more. So nng_close is never called on the loop's thread, sockets with open calls wait until those are
+ * quiet, and every close, and a probe after every loss of a connection, is watched: where nng hangs, the
+ * process ends, to be started anew, instead of going deaf.
  */
 static void bury_socket(nng_socket socket, struct pipe_count *pipe_count, int delay_ms)
 {
-    struct funeral *funeral = memory_alloc(sizeof *funeral);
-    funeral->socket = socket;
-    funeral->pipe_count = pipe_count;
-    funeral->delay_ms = delay_ms;
-    pthread_mutex_init(&funeral->mutex, NULL);
-    pthread_cond_init(&funeral->is_over, NULL);
-    pthread_detach(start_thread(run_funeral, funeral));
+    if (pipe_count != NULL) {
+        pthread_mutex_lock(&pipe_count->mutex);
+        pipe_count->is_closing = true;
+        pthread_mutex_unlock(&pipe_count->mutex);
+    }
+    pthread_detach(start_thread(run_funeral, funeral_new(socket, pipe_count, delay_ms)));
+}
+
+enum probe_state { PROBE_IDLE, PROBE_RUNNING, PROBE_ASKED_AGAIN };
+
+/* Process-wide, as what it watches is. */
+static _Atomic int probe_state;
+
+/* A listener is ended by the same thread as connections are: its socket only closes while that thread lives.
+ */
+static void probe_once(void)
+{
+    char url[64];
+    snprintf(url, sizeof url, "inproc://defib-probe-%d", getpid());
+    nng_msleep(QUIET_MS);
+    nng_socket socket;
+    nng_listener listener;
+    if (nng_rep0_open(&socket) != 0) {
+        return;
+    }
+    (void)nng_listen(socket, url, &listener, 0);
+    run_funeral(funeral_new(socket, NULL, 0));
+}
+
+static void *run_probe(void *arg)
+{
+    (void)arg;
+    int was;
+    do {
+        atomic_store(&probe_state, PROBE_RUNNING);
+        probe_once();
+        was = PROBE_RUNNING;
+    } while (!atomic_compare_exchange_strong(&probe_state, &was, PROBE_IDLE));
+    return NULL;
+}
+
+static void start_probe(void)
+{
+    if (atomic_exchange(&probe_state, PROBE_ASKED_AGAIN) == PROBE_IDLE) {
+        pthread_detach(start_thread(run_probe, NULL));
+    }
+}
+
+/* On nng's thread that ends connections, before it ends this one. */
+static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg)
+{
+    (void)pipe;
+    struct pipe_count *count = arg;
+    pthread_mutex_lock(&count->mutex);
+    count->pipes += event == NNG_PIPE_EV_ADD_POST ? 1 : -1;
+    bool is_lost = event == NNG_PIPE_EV_REM_POST && !count->is_closing;
+    pthread_mutex_unlock(&count->mutex);
+    if (is_lost) {
+        start_probe();
+    }
+}
+
+static void watch_pipes(nng_socket socket, struct pipe_count *count)
+{
+    must(nng_pipe_notify(socket, NNG_PIPE_EV_ADD_POST, on_pipe, count), "notify");
+    must(nng_pipe_notify(socket, NNG_PIPE_EV_REM_POST, on_pipe, count), "notify");
 }
 
 /* ---- URLs and TLS ---- */
@@ -321,6 +397,7 @@ struct rpc_server {
     char *url;
     nng_socket socket;
     nng_listener listener;
+    struct pipe_count *pipe_count;
     struct loop_wake *wake;
     struct slot *slots;
     size_t slot_count;
@@ -506,9 +583,11 @@ int rpc_server_open(struct loop *loop, const struct rpc_server_options *options,
     }
     must(nng_socket_set_size(server->socket, NNG_OPT_RECVMAXSZ, options->max_bytes + HEADER_BYTES),
          "size limit");
+    server->pipe_count = pipe_count_new();
+    watch_pipes(server->socket, server->pipe_count);
     status = listen_at(server, err);
     if (status != 0) {
-        nng_close(server->socket);
+        bury_socket(server->socket, server->pipe_count, 0);
         free_server(server);
         return status;
     }
@@ -543,7 +622,7 @@ void rpc_server_close(struct rpc_server *server)
             slot->request->slot = NULL;
         }
     }
-    bury_socket(server->socket, NULL, 0);
+    bury_socket(server->socket, server->pipe_count, 0);
     loop_wake_free(server->wake);
     server->is_closed = true;
     if (server->depth == 0) {
@@ -641,15 +720,6 @@ static void on_call(void *arg)
     }
     finish_locked(call, status_of(phase, code));
     pthread_mutex_unlock(&client->mutex);
-}
-
-static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg)
-{
-    (void)pipe;
-    struct pipe_count *count = arg;
-    pthread_mutex_lock(&count->mutex);
-    count->pipes += event == NNG_PIPE_EV_ADD_POST ? 1 : -1;
-    pthread_mutex_unlock(&count->mutex);
 }
 
 static bool is_connected(struct rpc_client *client)
@@ -819,12 +889,10 @@ int rpc_client_open(struct loop *loop, const struct rpc_client_options *options,
     must(nng_socket_set_ms(client->socket, NNG_OPT_RECONNMINT, RECONNECT_MIN_MS), "redial");
     must(nng_socket_set_ms(client->socket, NNG_OPT_RECONNMAXT, RECONNECT_MAX_MS), "redial");
     must(nng_socket_set_ms(client->socket, NNG_OPT_REQ_RESENDTIME, NNG_DURATION_INFINITE), "resend off");
-    must(nng_pipe_notify(client->socket, NNG_PIPE_EV_ADD_POST, on_pipe, client->pipe_count), "notify");
-    must(nng_pipe_notify(client->socket, NNG_PIPE_EV_REM_POST, on_pipe, client->pipe_count), "notify");
+    watch_pipes(client->socket, client->pipe_count);
     status = dial(client, options, err);
     if (status != 0) {
-        nng_close(client->socket);
-        pipe_count_free(client->pipe_count);
+        bury_socket(client->socket, client->pipe_count, 0);
         free_client(client);
         return status;
     }
