@@ -249,11 +249,12 @@ static void finish(struct http_call *call)
     void (*on_done)(void *arg, const struct http_response *response) = call->request.on_done;
     void *arg = call->request.arg;
     /* The call is over before its last callback, which may free the client. Only the body lives on. */
-    cleanup_free char *body = memory_steal(call->body.data);
+    char *body = memory_steal(call->body.data);
     http_call_cancel(call);
     if (on_done != NULL) {
         on_done(arg, &response);
     }
+    free(body);
 }
 
 /* ---- our callbacks, outside of libcurl ---- */

@@ -89,6 +89,7 @@ struct redis_link {
     struct queue queue;
 #ifdef DEFIB_HAVE_HIREDIS_SSL
     SSL_CTX *tls;
+    SSL *session; /* borrowed from the context */
 #endif
 };
 
@@ -155,7 +156,15 @@ static bool start_tls(struct redis_link *link)
         SSL_free(ssl);
         return false;
     }
+    link->session = ssl;
     return redisInitiateSSL(link->context, ssl) == REDIS_OK;
+}
+
+/* hiredis says what errno says, which for a refused certificate is "Success". */
+static const char *tls_reason(const struct redis_link *link)
+{
+    long verified = SSL_get_verify_result(link->session);
+    return verified != X509_V_OK ? X509_verify_cert_error_string(verified) : link->context->errstr;
 }
 
 static void free_tls(struct redis_link *link)
@@ -173,6 +182,11 @@ bool redis_link_has_tls(void)
 static bool start_tls(struct redis_link *link)
 {
     return !link->url.is_tls;
+}
+
+static const char *tls_reason(const struct redis_link *link)
+{
+    return link->context->errstr;
 }
 
 static void free_tls(struct redis_link *link)
@@ -303,7 +317,7 @@ static void drop_for_context(struct redis_link *link)
         break;
     case REDIS_ERR_IO:
         if (link->url.is_tls) {
-            drop(link, link->context->errstr);
+            drop(link, tls_reason(link));
         } else {
             drop_for_errno(link, "", code);
         }
@@ -510,7 +524,7 @@ static void greet(struct redis_link *link)
     link->fd = -1;
     link->state = STATE_GREETING;
     if (!start_tls(link)) {
-        drop(link, redis_link_has_tls() ? "TLS failed" : "built without TLS for Redis");
+        drop(link, redis_link_has_tls() ? "TLS cannot be set up" : "built without TLS for Redis");
         return;
     }
     queue_greeting(link);

@@ -807,6 +807,76 @@ static void tls_is_refused_where_it_is_not_built_in(void **state)
     }
 }
 
+static void make_certificate(const char *dir)
+{
+    char command[512];
+    snprintf(
+        command, sizeof command,
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=localhost "
+        "-addext subjectAltName=DNS:localhost -keyout %s/key.pem -out %s/cert.pem 2>/dev/null",
+        dir, dir);
+    assert_int_equal(0, system(command));
+}
+
+/* Where hiredis has TLS (Debian 13); the case above is the other half. */
+static void tls_carries_traffic_and_checks_the_name(void **state)
+{
+    struct fixture *fixture = *state;
+    if (!redis_link_has_tls()) {
+        return;
+    }
+    char cert[96];
+    char key[96];
+    char port[16];
+    make_certificate(fixture->server.dir);
+    snprintf(cert, sizeof cert, "%s/cert.pem", fixture->server.dir);
+    snprintf(key, sizeof key, "%s/key.pem", fixture->server.dir);
+    int tls_port = redis_server_free_port();
+    snprintf(port, sizeof port, "%d", tls_port);
+    const char *extra[] = {"--tls-port",
+                           port,
+                           "--tls-cert-file",
+                           cert,
+                           "--tls-key-file",
+                           key,
+                           "--tls-ca-cert-file",
+                           cert,
+                           "--tls-auth-clients",
+                           "no",
+                           NULL};
+    redis_server_start(&fixture->server, extra);
+    setenv("SSL_CERT_FILE", cert, 1);
+    use_tcp(fixture, "localhost");
+    fixture->url.port = tls_port;
+    fixture->url.is_tls = true;
+    open_link(fixture);
+    run_until(fixture, is_up);
+    for (int i = 0; i < 300; i++) {
+        send_echo(fixture);
+    }
+    run_until(fixture, is_answered);
+    assert_int_equal(0, fixture->downs);
+    close_link(fixture);
+
+    strcpy(fixture->url.host, "127.0.0.1"); /* is not in the certificate */
+    fixture->wanted = 1;
+    open_link(fixture);
+    run_until(fixture, is_down_told);
+    assert_reason(fixture, "mismatch");
+    assert_int_equal(1, fixture->ups);
+    close_link(fixture);
+
+    unsetenv("SSL_CERT_FILE"); /* nor is its CA known by then */
+    strcpy(fixture->url.host, "localhost");
+    fixture->downs = 0;
+    open_link(fixture);
+    run_until(fixture, is_down_told);
+    assert_reason(fixture, "self-signed");
+    assert_int_equal(1, fixture->ups);
+    unlink(cert);
+    unlink(key);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -834,6 +904,7 @@ int main(void)
         TEST(published_messages_come_whole_and_in_order),
         TEST(a_listener_comes_back_after_a_restart),
         TEST(tls_is_refused_where_it_is_not_built_in),
+        TEST(tls_carries_traffic_and_checks_the_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
