@@ -555,7 +555,7 @@ struct identity {
     struct rpc_tls tls;
 };
 
-static void run_openssl(const char *format, ...)
+static void __attribute__((format(printf, 1, 2))) run_openssl(const char *format, ...)
 {
     char command[1024];
     va_list args;
