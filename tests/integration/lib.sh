@@ -313,8 +313,14 @@ start_all() {
     wait_controller
 }
 
-# wait_watched NAME...: the controller's summary counts so many healthy and nothing else; call it with the number.
-wait_healthy() { wait_log controller "Health summary: $1 healthy, 0 degraded, 0 unhealthy, 0 missing" 20; }
+# wait_healthy NUMBER: the running controller's last summary counts so many healthy and nothing else. It only logs
+# one when the numbers change.
+wait_healthy() { wait_for 20 "last_summary_is '$1 healthy, 0 degraded, 0 unhealthy, 0 missing'" "$1 healthy in the last summary"; }
+last_summary_is() {
+    local last
+    last=$(sed -n '/Supervisor started/h; /Supervisor started/!H; ${g;p}' "$T/controller.log" | grep 'Health summary: ' | tail -n 1)
+    [ "${last#*Health summary: }" = "$1" ]
+}
 
 # ---- running the tests ----
 
