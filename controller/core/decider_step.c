@@ -542,6 +542,7 @@ static struct policy_event death_event(const struct container *container)
 static void step_running(struct decider *decider, struct container *container, const struct news *news)
 {
     struct policy_event event = {.kind = EVENT_RUNNING, .maker = news->maker, .age_ms = news->age_ms};
+    container->is_docker_held = false;
     decider_step_event(decider, container, &event);
 }
 
@@ -549,6 +550,7 @@ static void judge_dead(struct decider *decider, struct container *container, con
 {
     bool is_old_news = container->acted_on[0] && strcmp(container->acted_on, container->incarnation) == 0 &&
                        container->policy.state == STATE_STARTING;
+    container->is_docker_held = false;
     if (container->stop_class == STOP_OWN || is_old_news)
         return;
     if (news->is_new_incarnation && container->policy.state != STATE_NONE)
@@ -594,16 +596,21 @@ static void judge_running(struct decider *decider, struct container *container, 
     bool was_known_dead =
         state == STATE_DOWN || (state == STATE_FAILED && container->policy.cause == CAUSE_DEATH);
     bool is_back = state == STATE_HELD && news->maker != MADE_BEFORE;
-    if (news->is_new_incarnation || state == STATE_NONE || was_known_dead || is_back)
+    bool is_unpaused = state == STATE_HELD && container->is_docker_held;
+    if (is_unpaused && !news->is_new_incarnation)
+        step_running(decider, container,
+                     &(struct news){.maker = MADE_BEFORE}); /* the same one, with fresh grace */
+    else if (news->is_new_incarnation || state == STATE_NONE || was_known_dead || is_back)
         step_running(decider, container, news);
     judge_word(decider, container, news->is_new_beat);
 }
 
 static void hold_by_docker(struct decider *decider, struct container *container, const char *reason)
 {
-    if (container->policy.state != STATE_HELD)
-        decider_step_event(decider, container,
-                           &(struct policy_event){.kind = EVENT_PAUSED, .reason = reason});
+    if (container->policy.state == STATE_HELD)
+        return;
+    decider_step_event(decider, container, &(struct policy_event){.kind = EVENT_PAUSED, .reason = reason});
+    container->is_docker_held = container->policy.state == STATE_HELD;
 }
 
 bool decider_step_judge(struct decider *decider, struct container *container, const struct news *news)
@@ -657,6 +664,7 @@ void decider_step_renew(struct decider *decider, struct container *container)
     container->acted_on[0] = '\0';
     container->last_command[0] = '\0';
     container->is_own_start_due = false;
+    container->is_docker_held = false;
     container->is_reading = false;
     container->is_read_done = false;
     container->is_last_beat_apps = false;

@@ -85,6 +85,7 @@ struct container {
     char acted_on[LIMIT_TIME_SIZE]; /* the incarnation our last successful command ended */
     char last_command[LIMIT_COMMAND_ID_SIZE];
     bool is_own_start_due; /* our command made an incarnation that no beat showed yet */
+    bool is_docker_held;   /* HELD by a pause: running again ends it, although nothing started */
     bool is_reading, is_read_done, is_word_said, is_invalid_said, is_store_said, is_held;
     uint8_t category; /* of the totals */
     enum gate gate;   /* the last that refused; GATE_N: none */
