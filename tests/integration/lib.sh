@@ -24,6 +24,7 @@ BIN=$(cd "${BIN:-$ROOT/build/release}" 2> /dev/null && pwd) || {
     exit 2
 }
 WAIT_FACTOR=${WAIT_FACTOR:-1}
+TEST_TIMEOUT_SECS=${TEST_TIMEOUT_SECS:-240}
 HOST=h1
 DIR=$(mktemp -d "${TMPDIR:-/tmp}/defib-it.XXXXXX")
 T=$DIR/file
@@ -387,7 +388,7 @@ show_logs() {
 }
 
 run_one() {
-    local name=$1 started result=ok
+    local name=$1 started result=ok test watchdog
     T=$DIR/$name
     RUN=$T/run
     mkdir -p "$RUN"
@@ -396,10 +397,21 @@ run_one() {
         set -e -E
         trap 'echo "FAIL: a command failed (${BASH_SOURCE[0]##*/}:$LINENO): $BASH_COMMAND" >&2' ERR
         "$name"
-    ) > "$T/output" 2>&1
-    # not as the condition of an `if`: that would switch -e off within
-    # shellcheck disable=SC2181
-    [ $? = 0 ] || result='not ok'
+    ) > "$T/output" 2>&1 < /dev/null &
+    # in the background: -e holds within, a signal to this process is heard, and a hanging test ends
+    test=$!
+    (
+        trap 'kill "$sleeper"; exit' TERM
+        sleep $((TEST_TIMEOUT_SECS * WAIT_FACTOR)) &
+        sleeper=$!
+        wait "$sleeper"
+        echo "FAIL: hangs for $((TEST_TIMEOUT_SECS * WAIT_FACTOR)) s" >> "$T/output"
+        kill -KILL "$test"
+    ) > /dev/null 2>&1 &
+    watchdog=$!
+    wait "$test" 2> /dev/null || result='not ok'
+    kill "$watchdog" 2> /dev/null
+    wait "$watchdog" 2> /dev/null
     programs_end_well >> "$T/output" 2>&1 || result='not ok'
     end_processes
     read_hosts

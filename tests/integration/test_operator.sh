@@ -20,17 +20,18 @@ untouched_by_us() {
 }
 
 test_ten_stopped_stay_and_the_crashed_one_returns() {
-    local names=() n before
+    local names=() n before stopping
     for n in 1 2 3 4 5 6 7 8 9 10; do names+=("svc-$n"); done
     start_all
     for n in "${names[@]}" svc-crashing; do run_service "$n"; done
     wait_healthy 11
     before=$(started_at svc-crashing)
     d stop "${names[@]}" > /dev/null &
+    stopping=$!
     crash svc-crashing
     wait_for 20 "was_started_again svc-crashing '$before'" 'the crashed one is running again'
     wait_lines controller 5 'Attempting restart of svc-crashing (attempt 1/3)' 'Successfully restarted svc-crashing'
-    wait
+    wait "$stopping"
     for n in "${names[@]}"; do
         wait_for 10 "[ \"\$(r exists health:intent:$n)\" = 1 ]" "the intent of $n is stored"
     done
