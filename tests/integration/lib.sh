@@ -388,7 +388,7 @@ show_logs() {
 }
 
 run_one() {
-    local name=$1 started result=ok test watchdog
+    local name=$1 started result=ok
     T=$DIR/$name
     RUN=$T/run
     mkdir -p "$RUN"
@@ -399,19 +399,21 @@ run_one() {
         "$name"
     ) > "$T/output" 2>&1 < /dev/null &
     # in the background: -e holds within, a signal to this process is heard, and a hanging test ends
-    test=$!
+    TEST_PID=$!
     (
         trap 'kill "$sleeper"; exit' TERM
         sleep $((TEST_TIMEOUT_SECS * WAIT_FACTOR)) &
         sleeper=$!
         wait "$sleeper"
         echo "FAIL: hangs for $((TEST_TIMEOUT_SECS * WAIT_FACTOR)) s" >> "$T/output"
-        kill -KILL "$test"
+        kill -KILL "$TEST_PID"
     ) > /dev/null 2>&1 &
-    watchdog=$!
-    wait "$test" 2> /dev/null || result='not ok'
-    kill "$watchdog" 2> /dev/null
-    wait "$watchdog" 2> /dev/null
+    WATCHDOG_PID=$!
+    wait "$TEST_PID" 2> /dev/null || result='not ok'
+    kill "$WATCHDOG_PID" 2> /dev/null
+    wait "$WATCHDOG_PID" 2> /dev/null
+    TEST_PID=''
+    WATCHDOG_PID=''
     programs_end_well >> "$T/output" 2>&1 || result='not ok'
     end_processes
     read_hosts
@@ -455,6 +457,8 @@ end_engine() {
 # shellcheck disable=SC2317  # called by the trap
 clean_up() {
     trap '' INT TERM
+    [ -z "${TEST_PID:-}" ] || kill -KILL "$TEST_PID" 2> /dev/null
+    [ -z "${WATCHDOG_PID:-}" ] || kill "$WATCHDOG_PID" 2> /dev/null
     end_processes
     [ ! "$(type -t teardown_file)" ] || teardown_file
     read_hosts
