@@ -20,6 +20,7 @@ struct host {
     char *name;
     bool is_wanted;
     bool is_reading;
+    char agent[LIMIT_COMMAND_ID_SIZE]; /* the process that wrote the last registration */
     uint64_t document; /* fingerprint of the last one: the same bytes again are no sign of life */
     struct mono seen_at;
     UT_hash_handle hh;
@@ -93,11 +94,12 @@ static void want_host(struct heartbeat_consumer *consumer, const char *name)
 
 /* ---- beats ---- */
 
-/* Something the registration tells more of: an unknown host or container, a death, a start. */
+/* Something the registration tells more of: an unknown host, agent or container, a death, a start. */
 static bool is_news(struct heartbeat_consumer *consumer, const struct heartbeat *beat)
 {
     struct decider_view view;
-    if (find_host(consumer, beat->host) == NULL) {
+    const struct host *host = find_host(consumer, beat->host);
+    if (host == NULL || (beat->agent[0] != '\0' && strcmp(host->agent, beat->agent) != 0)) {
         return true;
     }
     if (beat->container[0] == '\0') {
@@ -207,6 +209,10 @@ static void take_whole(struct heartbeat_consumer *consumer, const char *name, co
     }
     decider_observe_registration(consumer->options.port.decider, &registration, PATH_REDIS,
                                  consumer_now(consumer), clock_wall_now());
+    struct host *host = find_host(consumer, name);
+    if (host != NULL) {
+        memory_set_text(host->agent, sizeof host->agent, registration.agent);
+    }
     agent_link_learn(consumer->options.agents, name, registration.url, registration.epoch);
     registration_fini(&registration);
 }

@@ -39,15 +39,22 @@ static void hear(struct decider *decider, struct host *host, enum path path)
 }
 
 /* The agent's process may be a new one: what its counters say starts over. False: a late word of an older
- * one. */
-static bool take_agent(struct host *host, const char *agent)
+ * one. Who is new and who is late cannot be told from a beat: keys of a dead process outlive it. So once
+ * there is a registration only another one changes the process, and one that was taken for late is back in
+ * its place with its next document. */
+static bool take_agent(struct host *host, const char *agent, const struct registration *registration)
 {
     if (strcmp(host->agent, agent) == 0) {
         return true;
     }
-    if (agent[0] != '\0' && strcmp(host->previous_agent, agent) == 0) {
+    if (!registration && host->registered_at.ms != 0) {
         return false;
     }
+    bool is_previous = agent[0] != '\0' && strcmp(host->previous_agent, agent) == 0;
+    if (is_previous && (!registration || registration->seq <= host->previous_seq)) {
+        return false;
+    }
+    host->previous_seq = host->seq;
     memory_set_text(host->previous_agent, sizeof host->previous_agent, host->agent);
     memory_set_text(host->agent, sizeof host->agent, agent);
     host->generation++;
@@ -338,7 +345,7 @@ static bool is_alive_word(const struct heartbeat *beat)
 static void take_agents_beat(struct decider *decider, const struct heartbeat *beat)
 {
     struct host *host = need_host(decider, beat->host);
-    if (!take_agent(host, beat->agent)) {
+    if (!take_agent(host, beat->agent, NULL)) {
         return;
     }
     struct container *container = liveness_find(&decider->liveness, beat->container);
@@ -470,7 +477,7 @@ void decider_facts_registration(struct decider *decider, const struct registrati
                                 enum path path)
 {
     struct host *host = need_host(decider, registration->host);
-    if (!take_agent(host, registration->agent)) {
+    if (!take_agent(host, registration->agent, registration)) {
         return;
     }
     hear(decider, host, path);

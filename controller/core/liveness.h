@@ -28,7 +28,8 @@ enum observation { OBSERVED_UNKNOWN, OBSERVED_ALIVE, OBSERVED_SILENT, OBSERVED_D
 struct host {
     char *name;
     char agent[LIMIT_COMMAND_ID_SIZE];
-    char previous_agent[LIMIT_COMMAND_ID_SIZE]; /* its late documents are no news */
+    char previous_agent[LIMIT_COMMAND_ID_SIZE]; /* its late documents are no news … */
+    uint64_t previous_seq;                      /* … up to this one */
     uint32_t generation;                        /* grows with each new agent process; from 1 */
     uint32_t round;                             /* grows with each inventory; from 1 */
     uint64_t change, seq;                       /* of the last registration */

@@ -1,0 +1,171 @@
+/* Which process of an agent speaks, when the words of a dead one are still about. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include <string.h>
+
+#include "common/memory.h"
+#include "controller/core/decider.h"
+
+#define OLD     "00000000000000000000000000000001"
+#define NEW     "00000000000000000000000000000002"
+#define ID      "1111111111111111111111111111111111111111111111111111111111111111"
+#define STARTED "2026-01-23T19:00:00.123456789Z"
+
+struct world {
+    struct name_patterns none;
+    struct policy_config config;
+    struct decider *decider;
+    struct mono now;
+};
+
+static int set_up(void **state)
+{
+    static const uint64_t seed[2] = {1, 2};
+    struct world *world = memory_alloc(sizeof *world);
+    world->now = (struct mono){1000000};
+    world->config = (struct policy_config){.is_enabled = true,
+                                           .max_attempts = 3,
+                                           .backoff_ms = {1000},
+                                           .backoff_count = 1,
+                                           .cooldown_ms = 60000,
+                                           .heartbeat_ttl_ms = 35000,
+                                           .miss_threshold = 3,
+                                           .unhealthy_threshold = 3,
+                                           .check_interval_ms = 15000,
+                                           .fast_check_ms = 2000,
+                                           .start_grace_ms = 60000,
+                                           .start_deadline_ms = 300000,
+                                           .stable_ms = 60000,
+                                           .max_per_host = 1,
+                                           .max_fleet = 3,
+                                           .agent_lost_ms = 35000,
+                                           .alert_repeat_ms = 600000,
+                                           .allow = &world->none,
+                                           .deny = &world->none};
+    world->decider = decider_new(&world->config, seed, world->now);
+    *state = world;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct world *world = *state;
+    decider_free(world->decider);
+    free(world);
+    return 0;
+}
+
+static void fill_beat(struct heartbeat *beat, const char *agent, uint64_t seq)
+{
+    heartbeat_init(beat);
+    beat->status = BEAT_HEALTHY;
+    beat->state = CONTAINER_RUNNING;
+    beat->seq = seq;
+    memory_set_text(beat->service, sizeof beat->service, "web");
+    memory_set_text(beat->instance_id, sizeof beat->instance_id, "1");
+    memory_set_text(beat->source, sizeof beat->source, "agent");
+    memory_set_text(beat->host, sizeof beat->host, "h1");
+    memory_set_text(beat->container, sizeof beat->container, "web-1");
+    memory_set_text(beat->container_id, sizeof beat->container_id, ID);
+    memory_set_text(beat->incarnation, sizeof beat->incarnation, STARTED);
+    memory_set_text(beat->agent, sizeof beat->agent, agent);
+}
+
+static void say_beat(struct world *world, const char *agent, uint64_t seq)
+{
+    struct heartbeat beat;
+    fill_beat(&beat, agent, seq);
+    decider_observe_beat(world->decider, &beat, world->now, (struct wall){1769195000000});
+}
+
+static void say_registration(struct world *world, const char *agent, uint64_t seq, uint64_t change)
+{
+    struct registration registration;
+    registration_init(&registration);
+    memory_set_text(registration.host, sizeof registration.host, "h1");
+    memory_set_text(registration.agent, sizeof registration.agent, agent);
+    registration.seq = seq;
+    registration.change = change;
+    registration.is_engine_up = true;
+    registration.count = 1;
+    registration.entries = memory_alloc(sizeof *registration.entries);
+    fill_beat(&registration.entries[0].beat, agent, seq);
+    container_spec_init(&registration.entries[0].spec);
+    decider_observe_registration(world->decider, &registration, PATH_REDIS, world->now,
+                                 (struct wall){1769195000000});
+    registration_fini(&registration);
+}
+
+static bool is_known(struct world *world, const char *agent, uint64_t change)
+{
+    return decider_observe_unchanged(world->decider, "h1", agent, change, PATH_RPC, world->now);
+}
+
+static int count_lost(struct world *world)
+{
+    int count = 0;
+    decider_tick(world->decider, world->now, (struct wall){1769195000000});
+    const struct action *action;
+    while ((action = decider_next_action(world->decider)) != NULL) {
+        count += action->kind == ACTION_ALERT && action->alert->type == ALERT_AGENT_LOST;
+    }
+    return count;
+}
+
+/* A load finds the new agent's registration and, in keys that have not run out yet, beats of the one that was
+ * killed. */
+static void a_dead_agents_beat_does_not_silence_the_living(void **state)
+{
+    struct world *world = *state;
+    say_registration(world, NEW, 1, 1);
+    say_beat(world, OLD, 500);
+    assert_true(is_known(world, NEW, 1));
+    for (int i = 0; i < 10; i++) {
+        world->now = mono_add(world->now, 10000);
+        say_registration(world, NEW, 2 + (uint64_t)i, 1);
+        assert_int_equal(0, count_lost(world));
+    }
+}
+
+static void a_dead_agents_registration_that_comes_last_is_overcome(void **state)
+{
+    struct world *world = *state;
+    say_registration(world, NEW, 5, 3);
+    say_registration(world, OLD, 500, 40); /* never heard of before: it may be a newer one */
+    assert_false(is_known(world, NEW, 3));
+    say_registration(world, NEW, 6, 3);
+    assert_true(is_known(world, NEW, 3));
+    say_registration(world, OLD, 500, 40); /* now it is known to be late */
+    assert_true(is_known(world, NEW, 3));
+}
+
+static void a_restarted_agent_is_taken_with_its_first_document(void **state)
+{
+    struct world *world = *state;
+    say_registration(world, OLD, 500, 40);
+    say_beat(world, NEW, 1); /* its registration tells first */
+    assert_true(is_known(world, OLD, 40));
+    say_registration(world, NEW, 1, 1);
+    assert_true(is_known(world, NEW, 1));
+    say_beat(world, OLD, 501);
+    say_registration(world, OLD, 500, 40);
+    assert_true(is_known(world, NEW, 1));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_dead_agents_beat_does_not_silence_the_living, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_dead_agents_registration_that_comes_last_is_overcome, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_restarted_agent_is_taken_with_its_first_document, set_up,
+                                        tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
