@@ -232,7 +232,7 @@ static void set_name(const struct container_table *table, struct container_entry
     memory_set_text(pub->name, sizeof pub->name, name);
     memory_set_text(pub->docker_name, sizeof pub->docker_name, docker_name);
     struct label_identity identity;
-    label_reader_identity(labels, name, &identity);
+    label_reader_identity(labels, name, table->config->name_prefix, &identity);
     memory_set_text(pub->service, sizeof pub->service, identity.service);
     memory_set_text(pub->instance, sizeof pub->instance, identity.instance);
 }

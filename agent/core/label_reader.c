@@ -182,8 +182,10 @@ static const char *name_label(const struct label_list *labels, const char *name)
 
 /* ---- identity and watching ---- */
 
-void label_reader_identity(const struct label_list *labels, const char *name, struct label_identity *out)
+void label_reader_identity(const struct label_list *labels, const char *name, const char *prefix,
+                           struct label_identity *out)
 {
+    char numbered[LIMIT_NAME_SIZE];
     const char *service = name_label(labels, "defib.service");
     const char *instance = name_label(labels, "defib.instance");
     const char *compose_service = name_label(labels, COMPOSE_SERVICE);
@@ -193,7 +195,8 @@ void label_reader_identity(const struct label_list *labels, const char *name, st
         service = is_compose ? compose_service : name;
     }
     if (instance == NULL) {
-        instance = is_compose ? compose_number : name;
+        snprintf(numbered, sizeof numbered, "%s%s", prefix, is_compose ? compose_number : "");
+        instance = is_compose ? numbered : name;
     }
     memory_set_text(out->service, sizeof out->service, service);
     memory_set_text(out->instance, sizeof out->instance, instance);

@@ -36,8 +36,10 @@ struct label_identity {
     char instance[LIMIT_NAME_SIZE];
 };
 
-/* Labels, else compose service and container number, else (name, name). `name` is the fleet-wide name. */
-void label_reader_identity(const struct label_list *labels, const char *name, struct label_identity *out);
+/* Labels, else compose service and container number, else (name, name). `name` is the fleet-wide name. The
+ * prefix of fleet-wide names stands before a compose number too: one project may run on many hosts. */
+void label_reader_identity(const struct label_list *labels, const char *name, const char *prefix,
+                           struct label_identity *out);
 
 /* defib.enable: whether the labels ask to be watched, ask not to be, or say nothing. */
 enum label_watch { LABEL_WATCH_UNSAID, LABEL_WATCH_YES, LABEL_WATCH_NO };

@@ -1,3 +1,4 @@
+/* clang-format off */
 /*
  * The fleet as the controller knows it, and what is to be done about it. Pure: facts and `now` go in, a
  * queue of actions comes out; no call here does anything to the world, blocks, logs or reads a clock.
@@ -5,10 +6,11 @@
  * The circle for one container that died:
  *
  *   decider_observe_*  ->  decider_tick  ->  ACTION_READ_KEY   -> decider_key_read
- *                                            ACTION_LOG           "... missing heartbeat (1 consecutive
- * misses)" ACTION_STORE      -> decider_stored      the attempt, before it is sent ACTION_SEND       ->
- * decider_answered    the receipt ACTION_ASK        -> decider_answered    the outcome ACTION_ALERT,
- * ACTION_RECORD
+ *                                            ACTION_LOG           "... missing heartbeat (1 consecutive ...)"
+ *                                            ACTION_STORE      -> decider_stored      before it is sent
+ *                                            ACTION_SEND       -> decider_answered    the receipt
+ *                                            ACTION_ASK        -> decider_answered    the outcome
+ *                                            ACTION_ALERT, ACTION_RECORD
  *
  * The shell drains decider_next_action after every call, and calls decider_tick at decider_wake_at. Each
  * answering call may come late, twice, or never: the decider then goes by its own deadlines.
@@ -16,6 +18,7 @@
  * Every `now` is the loop's monotonic time and `wall` the clock at the same moment; wall-clock values only
  * travel into documents and back out of stored ones.
  */
+/* clang-format on */
 #ifndef DEFIB_CONTROLLER_CORE_DECIDER_H
 #define DEFIB_CONTROLLER_CORE_DECIDER_H
 

@@ -126,8 +126,14 @@ static struct container *add_container(struct decider *decider, const char *name
     return container;
 }
 
-/* Two hosts run a container of one name: neither is touched. */
-static void collide(struct decider *decider, struct container *container, const struct host *other)
+static bool is_alive_word(const struct heartbeat *beat)
+{
+    return !liveness_is_dead_state(beat->state) && beat->state != CONTAINER_REMOVING;
+}
+
+/* Two claim one name or one key: neither is touched. */
+static void collide(struct decider *decider, struct container *container, const char *reason,
+                    const char *detail)
 {
     container->collision_until = mono_add(decider->now, 2 * decider->config->heartbeat_ttl_ms);
     bool is_recent = container->collision_said_at.ms != 0 &&
@@ -138,15 +144,20 @@ static void collide(struct decider *decider, struct container *container, const 
     container->collision_said_at = decider->now;
     struct alert alert;
     decider_say_fill_alert(decider, container, ALERT_NAME_COLLISION, &alert);
-    memory_set_text(alert.reason, sizeof alert.reason, "two_hosts");
-    snprintf(alert.detail, sizeof alert.detail, "runs on %.100s and %.100s", container->host->name,
-             other->name);
-    decider_say_line(
-        decider, container, ACTION_WARNING,
-        "Container name %s is in use on %s and on %s: neither is restarted (DEFIB_NAME_PREFIX=auto "
-        "tells them apart)",
-        container->name, container->host->name, other->name);
+    memory_set_text(alert.reason, sizeof alert.reason, reason);
+    memory_set_text(alert.detail, sizeof alert.detail, detail);
+    decider_say_line(decider, container, ACTION_WARNING, "Container %s collides: %s; neither is restarted",
+                     container->name, detail);
     decider_say_alert(decider, &alert);
+}
+
+static void collide_on_name(struct decider *decider, struct container *container, const struct host *other)
+{
+    char detail[LIMIT_DETAIL_SIZE];
+    snprintf(detail, sizeof detail,
+             "the name is in use on %.60s and on %.60s (DEFIB_NAME_PREFIX=auto tells them apart)",
+             container->host->name, other->name);
+    collide(decider, container, "two_hosts", detail);
 }
 
 static bool is_alive_there(const struct decider *decider, const struct container *container)
@@ -157,9 +168,13 @@ static bool is_alive_there(const struct decider *decider, const struct container
 
 static void move_to(struct decider *decider, struct container *container, struct host *host)
 {
+    bool is_under_way = container->policy.state == STATE_RESTARTING;
     decider_attempt_drop(decider, container);
     liveness_set_host(container, host);
     container->agent_at = (struct mono){0};
+    if (is_under_way) {
+        decider_step_kind(decider, container, EVENT_ABORTED);
+    }
 }
 
 /* May this host's word change what we hold of the container? Claims it where nobody else does. */
@@ -175,14 +190,11 @@ static bool claim(struct decider *decider, struct container *container, struct h
     }
     bool is_held_alive = is_alive_there(decider, container);
     if (is_alive && is_held_alive) {
-        collide(decider, container, host);
+        collide_on_name(decider, container, host);
         return false;
     }
     if (!is_alive) {
         return false;
-    }
-    if (holder->is_frozen) {
-        return false; /* it may well run there too: nobody can tell */
     }
     move_to(decider, container, host);
     return true;
@@ -279,21 +291,51 @@ static bool is_routine(const struct container *container, const struct news *new
            !liveness_is_app_beating(container);
 }
 
+/* A service that spoke before its agent did stands under the name of its key: now it has its container's. */
+static void adopt_stranger(struct decider *decider, struct container *container, struct container *stranger)
+{
+    container->app_at = stranger->app_at;
+    container->app_stamp = stranger->app_stamp;
+    container->app_status = stranger->app_status;
+    container->is_last_beat_apps = true;
+    decider_step_kind(decider, stranger, EVENT_GONE);
+}
+
+/* Two containers that run claim one heartbeat key: whose beat it is, nobody can tell. */
+static void collide_on_key(struct decider *decider, struct container *container, struct container *holder)
+{
+    char detail[LIMIT_DETAIL_SIZE];
+    snprintf(detail, sizeof detail, "%.100s has the same heartbeat key", holder->name);
+    collide(decider, container, "two_writers", detail);
+    snprintf(detail, sizeof detail, "%.100s has the same heartbeat key", container->name);
+    collide(decider, holder, "two_writers", detail);
+}
+
 static void set_key(struct decider *decider, struct container *container, const struct heartbeat *beat)
 {
     bool is_same = container->identity_len > 0 && strcmp(container->service, beat->service) == 0 &&
                    strcmp(container->instance, beat->instance_id) == 0;
-    if (!is_same) {
-        liveness_set_key(&decider->liveness, container, beat->service, beat->instance_id);
+    if (is_same) {
+        return;
     }
+    struct container *holder = liveness_find_by_key(&decider->liveness, beat->service, beat->instance_id);
+    if (holder && !holder->host) {
+        adopt_stranger(decider, container, holder);
+    } else if (holder && is_alive_word(beat) && is_alive_there(decider, holder)) {
+        collide_on_key(decider, container, holder);
+        if (container->identity_len > 0) {
+            return;
+        }
+    }
+    liveness_set_key(&decider->liveness, container, beat->service, beat->instance_id);
 }
 
 /* An agent's word on one container, by beat or by inventory. */
 static void take_agents_word(struct decider *decider, struct container *container, struct host *host,
                              const struct heartbeat *beat, bool is_beat)
 {
-    bool is_old = container->generation == host->generation &&
-                  (is_beat ? beat->seq <= container->seq : beat->seq < container->seq);
+    bool is_ordered = beat->seq != 0 && container->generation == host->generation;
+    bool is_old = is_ordered && (is_beat ? beat->seq <= container->seq : beat->seq < container->seq);
     if (is_old) {
         return;
     }
@@ -337,11 +379,6 @@ static void greet(struct decider *decider, const char *name)
     }
 }
 
-static bool is_alive_word(const struct heartbeat *beat)
-{
-    return !liveness_is_dead_state(beat->state) && beat->state != CONTAINER_REMOVING;
-}
-
 static void take_agents_beat(struct decider *decider, const struct heartbeat *beat)
 {
     struct host *host = need_host(decider, beat->host);
@@ -350,7 +387,8 @@ static void take_agents_beat(struct decider *decider, const struct heartbeat *be
     }
     struct container *container = liveness_find(&decider->liveness, beat->container);
     bool is_new = !container;
-    bool is_news = is_new || container->generation != host->generation || beat->seq > container->seq;
+    bool is_news =
+        is_new || beat->seq == 0 || container->generation != host->generation || beat->seq > container->seq;
     if (is_news) {
         hear(decider, host, PATH_REDIS);
     }
@@ -473,6 +511,18 @@ static void sweep(struct decider *decider, struct host *host)
     }
 }
 
+/* The last inventory still stands: what it left out is left out for the second time. */
+static void sweep_unlisted(struct decider *decider, struct host *host)
+{
+    struct container *next = NULL;
+    for (struct container *each = host->containers; each; each = next) {
+        next = each->host_next;
+        if (!liveness_is_listed(each)) {
+            decider_step_kind(decider, each, EVENT_GONE);
+        }
+    }
+}
+
 void decider_facts_registration(struct decider *decider, const struct registration *registration,
                                 enum path path)
 {
@@ -481,11 +531,11 @@ void decider_facts_registration(struct decider *decider, const struct registrati
         return;
     }
     hear(decider, host, path);
-    bool is_old = registration->change < host->change;
-    if (is_old) {
+    bool is_first = host->registered_at.ms == 0;
+    bool is_copy = !is_first && registration->seq == host->seq && registration->change == host->change;
+    if (is_copy || registration->change < host->change) {
         return; /* the other path was quicker */
     }
-    bool is_first = host->registered_at.ms == 0;
     host->change = registration->change;
     host->seq = registration->seq;
     host->registered_at = decider->now;
@@ -516,6 +566,7 @@ bool decider_facts_unchanged(struct decider *decider, const char *host_name, con
     hear(decider, host, path);
     if (host->is_engine_up) {
         host->vouched_at = decider->now;
+        sweep_unlisted(decider, host);
     }
     return true;
 }

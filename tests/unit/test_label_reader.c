@@ -65,11 +65,25 @@ static void identity_by_label_compose_and_name(void **state)
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
         struct label_list list = make(CASES[i].labels, 4);
         struct label_identity identity;
-        label_reader_identity(&list, "web", &identity);
+        label_reader_identity(&list, "web", "", &identity);
         assert_string_equal(CASES[i].service, identity.service);
         assert_string_equal(CASES[i].instance, identity.instance);
         label_list_fini(&list);
     }
+}
+
+/* One compose project on two hosts must not write one key. */
+static void prefix_stands_before_a_compose_number(void **state)
+{
+    (void)state;
+    static const struct pair COMPOSE[4] = {{"com.docker.compose.service", "api"},
+                                           {"com.docker.compose.container-number", "2"}};
+    struct label_list list = make(COMPOSE, 4);
+    struct label_identity identity;
+    label_reader_identity(&list, "h1/p_api_2", "h1/", &identity);
+    assert_string_equal("api", identity.service);
+    assert_string_equal("h1/2", identity.instance);
+    label_list_fini(&list);
 }
 
 static void watching(void **state)
@@ -279,6 +293,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(identity_by_label_compose_and_name),
+        cmocka_unit_test(prefix_stands_before_a_compose_number),
         cmocka_unit_test(watching),
         cmocka_unit_test(every_label_is_read),
         cmocka_unit_test(no_label_says_nothing),
