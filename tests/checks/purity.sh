@@ -11,7 +11,7 @@ LIBC='abort abs bsearch calloc exit explicit_bzero fnmatch free malloc memchr me
 memrchr memset qsort realloc snprintf sprintf stpcpy stpncpy strcasecmp strchr strchrnul strcmp strcpy strcspn strdup
 sscanf strlen strncasecmp strncmp strncpy strndup strnlen strpbrk strrchr strspn strstr strtod strtol strtoll strtoul strtoull
 vsnprintf ceil floor fmod llround lround rint round trunc __assert_fail __errno_location __ctype_b_loc
-__ctype_tolower_loc __ctype_toupper_loc __stack_chk_fail _GLOBAL_OFFSET_TABLE_'
+htonl htons ntohl ntohs __ctype_tolower_loc __ctype_toupper_loc __stack_chk_fail _GLOBAL_OFFSET_TABLE_'
 
 objects=$1
 shift
