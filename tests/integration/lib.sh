@@ -35,7 +35,7 @@ mkdir -p "$RUN"
 # shellcheck disable=SC2054  # lists of seconds
 FAST=(
     HEARTBEAT_INTERVAL_SECS=0.5 HEARTBEAT_TTL_SECS=2 SUPERVISOR_CHECK_INTERVAL_SECS=0.5 FAST_CHECK_SECS=0.2
-    START_GRACE_SECS=1 START_DEADLINE_SECS=20 STOP_SETTLE_SECS=0.5 INTENT_SETTLE_SECS=1 SETTLE_SECS=1
+    START_GRACE_SECS=1 START_DEADLINE_SECS=20 STOP_SETTLE_SECS=1 INTENT_SETTLE_SECS=1 SETTLE_SECS=1
     RESTART_BACKOFF_SECS=0.5,1,1.5 RESTART_COOLDOWN_SECS=60 RESTART_STABLE_SECS=60 RESTART_STOP_TIMEOUT_SECS=2
     DOCKER_POLICY_GRACE_SECS=3 AGENT_LOST_SECS=3 ALERT_REPEAT_SECS=60 RESTART_ALLOW_SERVICES='svc-*'
 )
@@ -83,8 +83,8 @@ ms() {
 expect_never() {
     local deadline=$(($(now_ms) + $(ms "$1")))
     while :; do
-        ! log_after_mark "$2" | grep -qE -e "$3" ||
-            fail "$2 said it: $(log_after_mark "$2" | grep -m1 -E -e "$3") (from line ${BASH_LINENO[0]})"
+        [ "$(count_log "$2" "$3")" = 0 ] ||
+            fail "$2 said it: $(log_after_mark "$2" | grep -E -e "$3" | tail -n 1) (from line ${BASH_LINENO[0]})"
         is_before "$deadline" || break
         sleep 0.1
     done
@@ -117,7 +117,7 @@ log_mark() {
 
 # wait_log NAME REGEX SECONDS: a line behind the mark matches.
 wait_log() {
-    wait_for "$3" "log_after_mark '$1' | grep -E -e $(printf %q "$2")" "$1 logs /$2/"
+    wait_for "$3" "[ \"\$(count_log '$1' $(printf %q "$2"))\" != 0 ]" "$1 logs /$2/"
 }
 
 # wait_lines NAME SECONDS LINE...: the fixed texts stand at the ends of lines behind the mark, in this order.
@@ -136,6 +136,7 @@ has_lines() {
     [ $# = 0 ]
 }
 
+# Counts, and so reads to the end: a grep that stops at the first match breaks the pipe, and the test with it.
 count_log() { log_after_mark "$1" | grep -cE -e "$2" || true; }
 
 # ---- processes ----
@@ -316,11 +317,11 @@ start_all() {
 
 # wait_healthy NUMBER: the running controller's last summary counts so many healthy and nothing else. It only logs
 # one when the numbers change.
-wait_healthy() { wait_for 20 "last_summary_is '$1 healthy, 0 degraded, 0 unhealthy, 0 missing'" "$1 healthy in the last summary"; }
+wait_healthy() { wait_for 20 "last_summary_is ${AS:-controller} '$1 healthy, 0 degraded, 0 unhealthy, 0 missing'" "$1 healthy in the last summary"; }
 last_summary_is() {
-    local last
-    last=$(sed -n '/Supervisor started/h; /Supervisor started/!H; ${g;p}' "$T/controller.log" | grep 'Health summary: ' | tail -n 1)
-    [ "${last#*Health summary: }" = "$1" ]
+    local name=$1 last
+    last=$(sed -n '/Supervisor started/h; /Supervisor started/!H; ${g;p}' "$T/$name.log" | grep 'Health summary: ' | tail -n 1)
+    [ "${last#*Health summary: }" = "$2" ]
 }
 
 # ---- running the tests ----

@@ -42,7 +42,7 @@ arbees() {
     run_service arbees-game-shard-1 --label defib.service=game_shard --label defib.instance=shard-1
     SETTINGS=own start_agent "${FAST[@]}" RESTART_DENY_SERVICES="$DENIED" "$@"
     start_orchestrator "${FAST[@]}" RESTART_ALLOW_SERVICES="$ALLOWED" "$@"
-    wait_log orchestrator 'Health summary: 3 healthy, 0 degraded, 0 unhealthy, 0 missing' 20
+    AS=orchestrator wait_healthy 3
 }
 
 redis() { docker exec arbees-redis redis-cli "$@"; }
@@ -67,7 +67,7 @@ test_verification_steps() {
     arbees HEARTBEAT_INTERVAL_SECS=10 HEARTBEAT_TTL_SECS=35
 
     # 1. Check heartbeat keys in Redis
-    on_terminal docker exec -it arbees-redis redis-cli KEYS 'health:hb:*' | grep -qF 'health:hb:game_shard:shard-1'
+    on_terminal docker exec -it arbees-redis redis-cli KEYS 'health:hb:*' | grep -F 'health:hb:game_shard:shard-1'
     # redis-cli quotes on a terminal
     text=$(on_terminal docker exec -it arbees-redis redis-cli GET health:hb:game_shard:shard-1 | sed 's/\\"/"/g')
     in_order "$text" service instance_id status started_at timestamp checks metrics
@@ -123,7 +123,7 @@ test_1_with_the_defaults() {
     SETTINGS=own start_agent
     start_orchestrator
     # SETTLE_SECS after its start it watches only
-    wait_log orchestrator 'Health summary: 3 healthy, 0 degraded, 0 unhealthy, 0 missing' 100
+    AS=orchestrator wait_healthy 3
     sleep 46
     before=$(started_at arbees-game-shard-1)
     log_mark orchestrator
@@ -188,7 +188,7 @@ test_2_manual_start_after_the_cooldown_began() {
     docker cp -q "$T/service.sh" arbees-game-shard-1:/service.sh
     log_mark orchestrator
     docker start arbees-game-shard-1
-    wait_log orchestrator 'Health summary: 3 healthy' 20
+    AS=orchestrator wait_healthy 3
     # an operator's start is a fresh budget
     docker kill arbees-game-shard-1
     wait_lines orchestrator 20 'Attempting restart of arbees-game-shard-1 (attempt 1/3)' \
@@ -209,7 +209,7 @@ test_3_verify_deny_list() {
     docker start arbees-redis
     wait_for 20 "redis XRANGE health:events - + | grep -E '\"SERVICE_RESTART_FAILED\".*\"arbees-redis\".*\"deny_list\"'" 'the alert is in the stream'
     log_mark orchestrator
-    wait_log orchestrator 'Health summary: 3 healthy, 0 degraded, 0 unhealthy, 0 missing' 20
+    AS=orchestrator wait_healthy 3
     expect_never 3 orchestrator 'Attempting restart'
     expect_eq "$(started_at arbees-game-shard-1)" "$before" 'start of the game shard'
 }
@@ -218,7 +218,7 @@ test_deny_and_allow_lists() {
     arbees
     run_service arbees-timescaledb
     run_service other
-    wait_log orchestrator 'Health summary: 5 healthy' 20
+    AS=orchestrator wait_healthy 5
     spawn alerts docker exec arbees-redis redis-cli SUBSCRIBE system:alerts
     wait_log alerts '^subscribe$' 5
     docker kill arbees-timescaledb other
