@@ -22,8 +22,9 @@ static void *keep(const void *thing, size_t size)
 
 static struct restart_state *keep_state(const struct restart_state *state)
 {
-    if (!state)
+    if (!state) {
         return NULL;
+    }
     struct restart_state *copy = memory_alloc(sizeof *copy);
     restart_state_copy(state, copy);
     return copy;
@@ -31,15 +32,18 @@ static struct restart_state *keep_state(const struct restart_state *state)
 
 static void free_entry(struct action_entry *entry)
 {
-    if (!entry)
+    if (!entry) {
         return;
+    }
     struct action *action = &entry->action;
-    if (action->state)
+    if (action->state) {
         restart_state_fini((struct restart_state *)(uintptr_t)action->state);
+    }
     const void *owned[] = {action->container, action->host,  action->service, action->instance, action->text,
                            action->state,     action->alert, action->record,  action->command};
-    for (size_t i = 0; i < sizeof owned / sizeof owned[0]; i++)
+    for (size_t i = 0; i < sizeof owned / sizeof owned[0]; i++) {
         free((void *)(uintptr_t)owned[i]);
+    }
     free(entry);
 }
 
@@ -67,10 +71,11 @@ void action_queue_add(struct action_queue *queue, const struct action *action)
     entry->action.command = keep(action->command, sizeof *action->command);
     entry->action.alert = keep(action->alert, sizeof *action->alert);
     entry->action.record = keep(action->record, sizeof *action->record);
-    if (queue->last)
+    if (queue->last) {
         queue->last->next = entry;
-    else
+    } else {
         queue->first = entry;
+    }
     queue->last = entry;
 }
 
@@ -78,10 +83,12 @@ const struct action *action_queue_next(struct action_queue *queue)
 {
     free_entry(queue->given);
     queue->given = queue->first;
-    if (!queue->first)
+    if (!queue->first) {
         return NULL;
+    }
     queue->first = queue->first->next;
-    if (!queue->first)
+    if (!queue->first) {
         queue->last = NULL;
+    }
     return &queue->given->action;
 }

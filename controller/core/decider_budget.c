@@ -29,8 +29,9 @@ struct restart_state *decider_budget_state(struct container *container)
 
 static void free_state(struct container *container)
 {
-    if (container->stored)
+    if (container->stored) {
         restart_state_fini(container->stored);
+    }
     free(container->stored);
     container->stored = NULL;
 }
@@ -53,15 +54,17 @@ void decider_budget_store(struct decider *decider, struct container *container, 
 {
     const struct policy_memory *policy = &container->policy;
     if (policy->attempts == 0 && policy->cooldown_until.ms == 0 && !container->attempt) {
-        if (container->stored)
+        if (container->stored) {
             decider_budget_forget(decider, container);
+        }
         return;
     }
     struct restart_state *state = decider_budget_state(container);
     state->attempt_count = policy->attempts;
-    if (policy->cause != CAUSE_NONE)
+    if (policy->cause != CAUSE_NONE) {
         memory_set_text(state->last_failure_reason, sizeof state->last_failure_reason,
                         policy_cause_name(policy->cause));
+    }
     state->cooldown_until = wall_of(decider, policy->cooldown_until);
     memory_set_text(state->container_id, sizeof state->container_id, container->container_id);
     memory_set_text(state->host, sizeof state->host, container->host ? container->host->name : "");
@@ -91,15 +94,17 @@ static void apply_times(const struct decider *decider, struct container *contain
     decider_step_terms(decider, container, &terms);
     if (state->cooldown_until.ms > decider->wall.ms) {
         struct mono until = mono_of(decider, state->cooldown_until, terms.cooldown_ms);
-        if (until.ms > policy->cooldown_until.ms)
+        if (until.ms > policy->cooldown_until.ms) {
             policy->cooldown_until = until;
+        }
     }
     if (state->last_completed_at.ms != 0) {
         int64_t backoff_ms = policy_backoff_ms(&terms, state->attempt_count);
         struct wall over = {state->last_completed_at.ms + backoff_ms};
         struct mono until = mono_of(decider, over, backoff_ms);
-        if (until.ms > policy->next_attempt_at.ms && until.ms > decider->now.ms)
+        if (until.ms > policy->next_attempt_at.ms && until.ms > decider->now.ms) {
             policy->next_attempt_at = until;
+        }
     }
 }
 
@@ -120,14 +125,16 @@ static void apply(struct decider *decider, struct container *container, const st
         restart_state_copy(state, container->stored);
     }
     bool is_over = state->cooldown_until.ms != 0 && state->cooldown_until.ms <= decider->wall.ms;
-    if (!is_over && state->attempt_count > policy->attempts)
+    if (!is_over && state->attempt_count > policy->attempts) {
         policy->attempts = (int32_t)state->attempt_count;
+    }
     apply_times(decider, container);
     bool is_known_outcome = strcmp(state->command_id, container->last_command) == 0;
-    if (state->is_in_flight && !container->attempt && !is_known_outcome)
+    if (state->is_in_flight && !container->attempt && !is_known_outcome) {
         decider_attempt_restore(decider, container);
-    else if (policy->state == STATE_UP)
+    } else if (policy->state == STATE_UP) {
         decider_step_kind(decider, container, EVENT_TIMER);
+    }
 }
 
 static struct pending_states *find_pending(const struct decider *decider, const char *name)
@@ -139,8 +146,9 @@ static struct pending_states *find_pending(const struct decider *decider, const 
 
 static void free_pending(struct decider *decider, struct pending_states *pending)
 {
-    if (!pending)
+    if (!pending) {
         return;
+    }
     HASH_DEL(decider->pending, pending);
     restart_state_fini(&pending->state);
     free(pending->name);
@@ -155,8 +163,9 @@ void decider_budget_load(struct decider *decider, const char *name, const struct
         return;
     }
     free_pending(decider, find_pending(decider, name));
-    if (HASH_COUNT(decider->pending) >= PENDING_MAX)
+    if (HASH_COUNT(decider->pending) >= PENDING_MAX) {
         return;
+    }
     struct pending_states *pending = memory_alloc(sizeof *pending);
     pending->name = memory_copy_text(name);
     restart_state_copy(state, &pending->state);
@@ -166,8 +175,9 @@ void decider_budget_load(struct decider *decider, const char *name, const struct
 void decider_budget_adopt(struct decider *decider, struct container *container)
 {
     struct pending_states *pending = find_pending(decider, container->name);
-    if (!pending)
+    if (!pending) {
         return;
+    }
     apply(decider, container, &pending->state);
     free_pending(decider, pending);
 }
@@ -176,8 +186,9 @@ void decider_budget_reset(struct decider *decider, const char *name)
 {
     free_pending(decider, find_pending(decider, name));
     struct container *container = liveness_find(&decider->liveness, name);
-    if (!container)
+    if (!container) {
         return;
+    }
     free_state(container);
     container->announced_gate = GATE_N;
     decider_step_kind(decider, container, EVENT_RESET);
@@ -185,6 +196,7 @@ void decider_budget_reset(struct decider *decider, const char *name)
 
 void decider_budget_fini(struct decider *decider)
 {
-    while (decider->pending)
+    while (decider->pending) {
         free_pending(decider, decider->pending);
+    }
 }

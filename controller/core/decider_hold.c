@@ -15,36 +15,43 @@ struct holds {
 static struct holds **find(struct decider *decider, const char *kind, const char *name)
 {
     struct holds **place = &decider->holds;
-    while (*place && (strcmp((*place)->kind, kind) != 0 || strcmp((*place)->name, name) != 0))
+    while (*place && (strcmp((*place)->kind, kind) != 0 || strcmp((*place)->name, name) != 0)) {
         place = &(*place)->next;
+    }
     return place;
 }
 
 static bool matches(const struct holds *hold, const struct container *container)
 {
-    if (strcmp(hold->kind, "all") == 0)
+    if (strcmp(hold->kind, "all") == 0) {
         return true;
-    if (strcmp(hold->kind, "container") == 0)
+    }
+    if (strcmp(hold->kind, "container") == 0) {
         return strcmp(hold->name, container->name) == 0;
-    if (strcmp(hold->kind, "service") == 0)
+    }
+    if (strcmp(hold->kind, "service") == 0) {
         return container->service && strcmp(hold->name, container->service) == 0;
+    }
     return strcmp(hold->kind, "host") == 0 && container->host &&
            strcmp(hold->name, container->host->name) == 0;
 }
 
 bool decider_hold_covers(const struct decider *decider, const struct container *container)
 {
-    for (const struct holds *each = decider->holds; each; each = each->next)
-        if (matches(each, container))
+    for (const struct holds *each = decider->holds; each; each = each->next) {
+        if (matches(each, container)) {
             return true;
+        }
+    }
     return false;
 }
 
 void decider_hold_apply(struct decider *decider, struct container *container)
 {
     bool is_held = decider_hold_covers(decider, container);
-    if (is_held == container->is_held)
+    if (is_held == container->is_held) {
         return;
+    }
     container->is_held = is_held;
     if (is_held) {
         decider_step_event(decider, container, &(struct policy_event){.kind = EVENT_HOLD, .reason = "hold"});
@@ -57,8 +64,9 @@ void decider_hold_apply(struct decider *decider, struct container *container)
 static void apply_all(struct decider *decider)
 {
     decider->holds_at = MONO_NEVER;
-    for (const struct holds *each = decider->holds; each; each = each->next)
+    for (const struct holds *each = decider->holds; each; each = each->next) {
         decider->holds_at = mono_min(decider->holds_at, each->until);
+    }
     struct container *next = NULL;
     for (struct container *each = liveness_first(&decider->liveness); each; each = next) {
         next = liveness_next(each);
@@ -90,28 +98,32 @@ static void drop(struct holds **place)
 void decider_hold_clear(struct decider *decider, const char *kind, const char *name)
 {
     struct holds **place = find(decider, kind, name);
-    if (!*place)
+    if (!*place) {
         return;
+    }
     drop(place);
     apply_all(decider);
 }
 
 void decider_hold_due(struct decider *decider)
 {
-    if (!mono_reached(decider->now, decider->holds_at))
+    if (!mono_reached(decider->now, decider->holds_at)) {
         return;
+    }
     struct holds **place = &decider->holds;
     while (*place) {
-        if (mono_reached(decider->now, (*place)->until))
+        if (mono_reached(decider->now, (*place)->until)) {
             drop(place);
-        else
+        } else {
             place = &(*place)->next;
+        }
     }
     apply_all(decider);
 }
 
 void decider_hold_fini(struct decider *decider)
 {
-    while (decider->holds)
+    while (decider->holds) {
         drop(&decider->holds);
+    }
 }

@@ -11,8 +11,9 @@ enum { LINE_BYTES = 1024 };
 static uint64_t hash_text(const char *text)
 {
     uint64_t hash = 14695981039346656037ULL;
-    for (; *text; text++)
+    for (; *text; text++) {
         hash = (hash ^ (unsigned char)*text) * 1099511628211ULL;
+    }
     return hash;
 }
 
@@ -37,8 +38,9 @@ void decider_say_line(struct decider *decider, struct container *container, enum
     va_end(args);
     uint64_t hash = hash_text(text);
     if (hash == container->last_line &&
-        mono_diff(decider->now, container->last_line_at) < decider->config->alert_repeat_ms)
+        mono_diff(decider->now, container->last_line_at) < decider->config->alert_repeat_ms) {
         return;
+    }
     container->last_line = hash;
     container->last_line_at = decider->now;
     add_line(decider, container, level, text);
@@ -58,14 +60,16 @@ void decider_say_trouble_detail(const struct container *container, char out[LIMI
 {
     const struct policy_memory *policy = &container->policy;
     out[0] = '\0';
-    if (policy->cause != CAUSE_DEATH)
+    if (policy->cause != CAUSE_DEATH) {
         return;
+    }
     bool is_plain_exit = policy->stop_class == STOP_CRASH || policy->stop_class == STOP_UNKNOWN ||
                          policy->stop_class == STOP_NONE;
-    if (is_plain_exit && policy->has_exit_code)
+    if (is_plain_exit && policy->has_exit_code) {
         snprintf(out, LIMIT_DETAIL_SIZE, "exit_%d", policy->exit_code);
-    else
+    } else {
         memory_set_text(out, LIMIT_DETAIL_SIZE, stop_class_name(policy->stop_class));
+    }
 }
 
 void decider_say_fill_alert(const struct decider *decider, const struct container *container,
@@ -104,8 +108,9 @@ void decider_say_failure(struct decider *decider, const struct container *contai
     struct alert alert;
     decider_say_fill_alert(decider, container, ALERT_SERVICE_RESTART_FAILED, &alert);
     memory_set_text(alert.action, sizeof alert.action, action);
-    if (detail)
+    if (detail) {
         memory_set_text(alert.detail, sizeof alert.detail, detail);
+    }
     decider_say_alert(decider, &alert);
 }
 
@@ -142,8 +147,9 @@ void decider_say_transition(struct decider *decider, const struct container *con
     enum policy_state to = container->policy.state;
     bool is_ordinary = (from == STATE_NONE && to == STATE_STARTING) ||
                        (from == STATE_STARTING && to == STATE_UP && verdict->action == POLICY_NOTHING);
-    if (from == to || is_ordinary)
+    if (from == to || is_ordinary) {
         return;
+    }
     struct event_record record;
     event_record_init(&record);
     memory_set_text(record.kind, sizeof record.kind, "transition");
@@ -189,8 +195,9 @@ void decider_say_summary(struct decider *decider)
     alert.totals = *totals;
     decider_say_alert(decider, &alert);
     bool is_old = mono_diff(decider->now, decider->totals_said_at) >= decider->config->alert_repeat_ms;
-    if (decider->totals_said_at.ms != 0 && !is_old && is_same(totals, &decider->said_totals))
+    if (decider->totals_said_at.ms != 0 && !is_old && is_same(totals, &decider->said_totals)) {
         return;
+    }
     decider->said_totals = *totals;
     decider->totals_said_at = decider->now;
     decider_say_general(decider, ACTION_INFO,

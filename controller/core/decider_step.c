@@ -117,14 +117,17 @@ static int64_t *count_of(struct alert_totals *totals, enum category category)
 
 static void set_category(struct decider *decider, struct container *container, enum category category)
 {
-    if (container->category == category)
+    if (container->category == category) {
         return;
+    }
     int64_t *old = count_of(&decider->totals, (enum category)container->category);
     int64_t *new = count_of(&decider->totals, category);
-    if (old)
+    if (old) {
         (*old)--;
-    if (new)
+    }
+    if (new) {
         (*new)++;
+    }
     decider->totals.total += (new ? 1 : 0) - (old ? 1 : 0);
     container->category = (uint8_t)category;
 }
@@ -189,10 +192,12 @@ enum gate decider_step_gate_again(const struct decider *decider, const struct co
 static enum gate announced_gate(const struct decider *decider, const struct container *container,
                                 enum gate gate)
 {
-    if (gate != GATE_HOST || container->host)
+    if (gate != GATE_HOST || container->host) {
         return gate;
-    if (is_denied(decider, container))
+    }
+    if (is_denied(decider, container)) {
         return GATE_DENY;
+    }
     return is_allowed(decider, container) ? GATE_HOST : GATE_ALLOW;
 }
 
@@ -202,14 +207,18 @@ struct announcement {
 
 static struct announcement announcement_of(const struct container *container, enum gate gate)
 {
-    if (gate == GATE_DENY || gate == GATE_OWN || gate == GATE_REDIS)
+    if (gate == GATE_DENY || gate == GATE_OWN || gate == GATE_REDIS) {
         return (struct announcement){"in deny list", "deny_list"};
-    if (gate == GATE_ALLOW)
+    }
+    if (gate == GATE_ALLOW) {
         return (struct announcement){"not in allow list", "not_in_allowlist"};
-    if (gate == GATE_ENABLED)
+    }
+    if (gate == GATE_ENABLED) {
         return (struct announcement){"auto-restart is disabled", "disabled"};
-    if (gate == GATE_HOST && !container->host)
+    }
+    if (gate == GATE_HOST && !container->host) {
         return (struct announcement){"no agent knows it", "no_agent"};
+    }
     return (struct announcement){NULL, NULL};
 }
 
@@ -219,8 +228,9 @@ static void announce(struct decider *decider, struct container *container, enum 
     struct announcement announcement = announcement_of(container, gate);
     bool is_recent = container->announced_gate == gate &&
                      mono_diff(decider->now, container->announced_at) < decider->config->alert_repeat_ms;
-    if (!announcement.why || is_recent)
+    if (!announcement.why || is_recent) {
         return;
+    }
     container->announced_gate = gate;
     container->announced_at = decider->now;
     container->policy.is_closing_due = true;
@@ -232,12 +242,15 @@ static void announce(struct decider *decider, struct container *container, enum 
 static struct mono retry_at(struct decider *decider, const struct container *container, enum gate gate)
 {
     struct mono check = mono_add(decider->now, decider->config->check_interval_ms);
-    if (gate == GATE_BACKOFF)
+    if (gate == GATE_BACKOFF) {
         return container->policy.next_attempt_at;
-    if (gate == GATE_SETTLED)
+    }
+    if (gate == GATE_SETTLED) {
         return decider->liveness.settled_at;
-    if (gate != GATE_HOST_LIMIT && gate != GATE_FLEET_LIMIT)
+    }
+    if (gate != GATE_HOST_LIMIT && gate != GATE_FLEET_LIMIT) {
         return check;
+    }
     decider->has_waiting = true;
     return mono_min(check, mono_add(decider->now, LIMIT_RETRY_MS));
 }
@@ -249,8 +262,9 @@ static struct policy_event ask_gates(struct decider *decider, struct container *
         container->gate = GATE_N;
         return (struct policy_event){.kind = EVENT_OPEN};
     }
-    if (container->gate != gate)
+    if (container->gate != gate) {
         decider_say_decision(decider, container, "none", gates_reason(gate), gates_name(gate), "", "");
+    }
     container->gate = gate;
     announce(decider, container, gate);
     return (struct policy_event){
@@ -289,8 +303,9 @@ static void say_recovered(struct decider *decider, struct container *container)
 
 static void say_held(struct decider *decider, struct container *container, const char *reason)
 {
-    if (strcmp(reason, "unknown_stop") != 0)
+    if (strcmp(reason, "unknown_stop") != 0) {
         return;
+    }
     struct alert alert;
     decider_say_fill_alert(decider, container, ALERT_SERVICE_HELD, &alert);
     memory_set_text(alert.reason, sizeof alert.reason, reason);
@@ -309,8 +324,9 @@ static void say_restarted(struct decider *decider, struct container *container)
 static void remove_container(struct decider *decider, struct container *container)
 {
     decider_attempt_drop(decider, container);
-    if (container->stored)
+    if (container->stored) {
         decider_budget_forget(decider, container);
+    }
     decider_step_uncount(decider, container);
     wake_queue_remove(&decider->wakes, &container->wake);
     liveness_remove(&decider->liveness, container);
@@ -367,16 +383,19 @@ static bool perform(struct decider *decider, struct container *container,
 static void tidy(struct decider *decider, struct container *container)
 {
     struct policy_memory *policy = &container->policy;
-    if (policy->state != STATE_FAILED)
+    if (policy->state != STATE_FAILED) {
         container->gate = GATE_N;
+    }
     if (policy->state == STATE_UP) {
         container->announced_gate = GATE_N;
         policy->broken_at = (struct mono){0};
     }
-    if (policy->state != STATE_DOWN)
+    if (policy->state != STATE_DOWN) {
         container->is_read_done = false;
-    if (container->attempt && policy->state != STATE_RESTARTING)
+    }
+    if (container->attempt && policy->state != STATE_RESTARTING) {
         decider_attempt_drop(decider, container);
+    }
     set_category(decider, container, category_of(container));
     decider_step_rearm(decider, container);
 }
@@ -413,8 +432,9 @@ static bool is_read_overdue(const struct decider *decider, const struct containe
 static bool may_count_on(struct decider *decider, struct container *container)
 {
     const struct policy_memory *policy = &container->policy;
-    if (policy->state != STATE_DOWN || policy->misses >= decider->config->miss_threshold)
+    if (policy->state != STATE_DOWN || policy->misses >= decider->config->miss_threshold) {
         return true;
+    }
     bool is_burst = decider->config->fast_check_ms == 0 && policy->misses > 0;
     if (is_burst || container->is_read_done ||
         (container->is_reading && is_read_overdue(decider, container))) {
@@ -422,8 +442,9 @@ static bool may_count_on(struct decider *decider, struct container *container)
         container->is_reading = false;
         return true;
     }
-    if (!container->is_reading)
+    if (!container->is_reading) {
         ask_key(decider, container);
+    }
     return false;
 }
 
@@ -438,12 +459,14 @@ void decider_step_rearm(struct decider *decider, struct container *container)
     struct mono wake = container->policy.wake_at;
     bool is_waiting_for_key =
         container->policy.state == STATE_DOWN && container->is_reading && mono_reached(decider->now, wake);
-    if (container->attempt)
+    if (container->attempt) {
         wake = decider_attempt_wake_at(container);
-    else if (is_waiting_for_key)
+    } else if (is_waiting_for_key) {
         wake = mono_add(container->read_at, READ_WAIT_MS);
-    if (is_suspended(container) && !(container->attempt && !container->host->is_frozen))
+    }
+    if (is_suspended(container) && !(container->attempt && !container->host->is_frozen)) {
         wake = MONO_NEVER;
+    }
     wake_queue_set(&decider->wakes, &container->wake, wake);
 }
 
@@ -458,10 +481,12 @@ void decider_step_event(struct decider *decider, struct container *container,
         struct policy_verdict verdict = policy_step(&terms, &container->policy, &current, decider->now);
         decider_say_transition(decider, container, from, current.kind, &verdict);
         struct policy_event next = {.kind = EVENT_TIMER};
-        if (!perform(decider, container, &verdict, &next))
+        if (!perform(decider, container, &verdict, &next)) {
             return;
-        if (next.kind == EVENT_TIMER && !is_timer_due(decider, container))
+        }
+        if (next.kind == EVENT_TIMER && !is_timer_due(decider, container)) {
             break;
+        }
         current = next;
     }
     tidy(decider, container);
@@ -476,8 +501,9 @@ static void pump(struct decider *decider, struct container *container)
 {
     if (container->attempt) {
         if (!container->host || !container->host->is_frozen) {
-            if (!decider_attempt_due(decider, container))
+            if (!decider_attempt_due(decider, container)) {
                 return;
+            }
         }
     } else if (is_timer_due(decider, container)) {
         decider_step_kind(decider, container, EVENT_TIMER);
@@ -502,8 +528,9 @@ void decider_step_wake_failed(struct decider *decider)
     struct container *next = NULL;
     for (struct container *each = liveness_first(&decider->liveness); each; each = next) {
         next = liveness_next(each);
-        if (each->policy.state != STATE_FAILED)
+        if (each->policy.state != STATE_FAILED) {
             continue;
+        }
         each->policy.wake_at = decider->now;
         pump(decider, each);
     }
@@ -514,12 +541,16 @@ void decider_step_wake_failed(struct decider *decider)
 static bool will_docker_act(const struct container *container)
 {
     const struct container_terms *terms = &container->terms;
-    if (container->stop_class == STOP_SHUTDOWN)
+    if (container->stop_class == STOP_SHUTDOWN) {
         return true; /* dockerd starts it again, or we do after the same patience */
-    if (container->stop_class != STOP_CRASH && container->stop_class != STOP_OOM)
+    }
+    if (container->stop_class != STOP_CRASH && container->stop_class != STOP_OOM) {
         return false;
-    if (terms->docker_policy == DOCKER_POLICY_ALWAYS || terms->docker_policy == DOCKER_POLICY_UNLESS_STOPPED)
+    }
+    if (terms->docker_policy == DOCKER_POLICY_ALWAYS ||
+        terms->docker_policy == DOCKER_POLICY_UNLESS_STOPPED) {
         return true;
+    }
     bool is_failure = !container->has_exit_code || container->exit_code != 0;
     bool has_tries = terms->docker_policy_max == 0 || container->restart_count < terms->docker_policy_max;
     return terms->docker_policy == DOCKER_POLICY_ON_FAILURE && is_failure && has_tries;
@@ -551,10 +582,12 @@ static void judge_dead(struct decider *decider, struct container *container, con
     bool is_old_news = container->acted_on[0] && strcmp(container->acted_on, container->incarnation) == 0 &&
                        container->policy.state == STATE_STARTING;
     container->is_docker_held = false;
-    if (container->stop_class == STOP_OWN || is_old_news)
+    if (container->stop_class == STOP_OWN || is_old_news) {
         return;
-    if (news->is_new_incarnation && container->policy.state != STATE_NONE)
+    }
+    if (news->is_new_incarnation && container->policy.state != STATE_NONE) {
         step_running(decider, container, news);
+    }
     struct policy_event event = death_event(container);
     decider_step_event(decider, container, &event);
 }
@@ -566,8 +599,9 @@ static void judge_word(struct decider *decider, struct container *container, boo
         decider_step_kind(decider, container, EVENT_SICK);
         return;
     }
-    if (liveness_observe(&decider->liveness, container, decider->now) != OBSERVED_ALIVE)
+    if (liveness_observe(&decider->liveness, container, decider->now) != OBSERVED_ALIVE) {
         return;
+    }
     switch (liveness_status(container)) {
     case BEAT_HEALTHY:
     case BEAT_DEGRADED:
@@ -575,12 +609,14 @@ static void judge_word(struct decider *decider, struct container *container, boo
         decider_step_kind(decider, container, EVENT_GOOD);
         break;
     case BEAT_STARTING:
-        if (policy->state != STATE_STARTING)
+        if (policy->state != STATE_STARTING) {
             decider_step_kind(decider, container, EVENT_WARMING);
+        }
         break;
     case BEAT_UNHEALTHY:
-        if (is_new_beat)
+        if (is_new_beat) {
             decider_step_kind(decider, container, EVENT_BAD);
+        }
         break;
     case BEAT_STOPPING:
         decider_step_kind(decider, container, EVENT_STOPPING);
@@ -597,18 +633,20 @@ static void judge_running(struct decider *decider, struct container *container, 
         state == STATE_DOWN || (state == STATE_FAILED && container->policy.cause == CAUSE_DEATH);
     bool is_back = state == STATE_HELD && news->maker != MADE_BEFORE;
     bool is_unpaused = state == STATE_HELD && container->is_docker_held;
-    if (is_unpaused && !news->is_new_incarnation)
+    if (is_unpaused && !news->is_new_incarnation) {
         step_running(decider, container,
                      &(struct news){.maker = MADE_BEFORE}); /* the same one, with fresh grace */
-    else if (news->is_new_incarnation || state == STATE_NONE || was_known_dead || is_back)
+    } else if (news->is_new_incarnation || state == STATE_NONE || was_known_dead || is_back) {
         step_running(decider, container, news);
+    }
     judge_word(decider, container, news->is_new_beat);
 }
 
 static void hold_by_docker(struct decider *decider, struct container *container, const char *reason)
 {
-    if (container->policy.state == STATE_HELD)
+    if (container->policy.state == STATE_HELD) {
         return;
+    }
     decider_step_event(decider, container, &(struct policy_event){.kind = EVENT_PAUSED, .reason = reason});
     container->is_docker_held = container->policy.state == STATE_HELD;
 }
@@ -616,13 +654,15 @@ static void hold_by_docker(struct decider *decider, struct container *container,
 bool decider_step_judge(struct decider *decider, struct container *container, const struct news *news)
 {
     if (container->is_held) {
-        if (container->policy.state != STATE_HELD)
+        if (container->policy.state != STATE_HELD) {
             decider_step_event(decider, container,
                                &(struct policy_event){.kind = EVENT_HOLD, .reason = "hold"});
+        }
         return true;
     }
-    if (is_suspended(container))
+    if (is_suspended(container)) {
         return true;
+    }
     switch (container->state) {
     case CONTAINER_EXITED:
     case CONTAINER_DEAD:
@@ -655,8 +695,9 @@ bool decider_step_judge_again(struct decider *decider, struct container *contain
 void decider_step_renew(struct decider *decider, struct container *container)
 {
     decider_attempt_drop(decider, container);
-    if (container->stored)
+    if (container->stored) {
         decider_budget_forget(decider, container);
+    }
     policy_init(&container->policy);
     container->gate = GATE_N;
     container->announced_gate = GATE_N;
@@ -690,19 +731,23 @@ static void check_container(struct decider *decider, struct container *container
         decider_step_kind(decider, container, EVENT_GONE);
         return;
     }
-    if (!is_watched(container) || is_suspended(container))
+    if (!is_watched(container) || is_suspended(container)) {
         return;
+    }
     if (container->health == HEALTH_UNHEALTHY && container->state == CONTAINER_RUNNING) {
         decider_step_kind(decider, container, EVENT_SICK);
         return;
     }
-    if (liveness_observe(&decider->liveness, container, decider->now) != OBSERVED_SILENT)
+    if (liveness_observe(&decider->liveness, container, decider->now) != OBSERVED_SILENT) {
         return;
+    }
     if (container->policy.state == STATE_STARTING &&
-        !mono_reached(decider->now, container->policy.grace_until))
+        !mono_reached(decider->now, container->policy.grace_until)) {
         return;
-    if (!container->is_reading || is_read_overdue(decider, container))
+    }
+    if (!container->is_reading || is_read_overdue(decider, container)) {
         ask_key(decider, container);
+    }
 }
 
 void decider_step_check(struct decider *decider)
@@ -717,8 +762,9 @@ void decider_step_check(struct decider *decider)
 
 void decider_step_key_read(struct decider *decider, struct container *container, enum key_finding finding)
 {
-    if (!container->is_reading)
+    if (!container->is_reading) {
         return;
+    }
     container->is_reading = false;
     if (container->policy.state == STATE_DOWN) {
         container->is_read_done = true;
@@ -731,6 +777,7 @@ void decider_step_key_read(struct decider *decider, struct container *container,
                          "Service %s writes something that is no heartbeat", container->name);
     }
     bool is_silent = liveness_observe(&decider->liveness, container, decider->now) == OBSERVED_SILENT;
-    if (finding == KEY_ABSENT && is_silent && is_watched(container) && !is_suspended(container))
+    if (finding == KEY_ABSENT && is_silent && is_watched(container) && !is_suspended(container)) {
         decider_step_kind(decider, container, EVENT_MISS);
+    }
 }

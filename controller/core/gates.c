@@ -21,9 +21,11 @@ enum gate gates_check(const struct gate_inputs *inputs, struct mono now)
         [GATE_FLEET_LIMIT] = inputs->fleet_in_flight < inputs->max_fleet,
         [GATE_BACKOFF] = mono_reached(now, inputs->backoff_until),
     };
-    for (int gate = 0; gate < GATE_N; gate++)
-        if (!is_open[gate])
+    for (int gate = 0; gate < GATE_N; gate++) {
+        if (!is_open[gate]) {
             return (enum gate)gate;
+        }
+    }
     return GATE_N;
 }
 

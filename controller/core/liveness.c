@@ -41,10 +41,12 @@ void liveness_init(struct liveness *liveness, const struct policy_config *config
 
 void liveness_fini(struct liveness *liveness)
 {
-    while (liveness->tables->by_name)
+    while (liveness->tables->by_name) {
         liveness_remove(liveness, &liveness->tables->by_name->container);
-    while (liveness->tables->hosts)
+    }
+    while (liveness->tables->hosts) {
         liveness_remove_host(liveness, &liveness->tables->hosts->host);
+    }
     free(liveness->tables);
 }
 
@@ -99,8 +101,10 @@ struct container *liveness_add(struct liveness *liveness, const char *name)
 
 static void drop_key(struct liveness *liveness, struct container *container)
 {
-    if (container->identity_len > 0)
+    if (container->identity_len > 0) {
+        /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): an entry in the table has its neighbours */
         HASH_DELETE(by_key, liveness->tables->by_key, entry_of(container));
+    }
     container->identity_len = 0;
 }
 
@@ -111,8 +115,9 @@ void liveness_remove(struct liveness *liveness, struct container *container)
     liveness_set_host(container, NULL);
     HASH_DELETE(by_name, liveness->tables->by_name, entry_of(container));
     liveness->count--;
-    if (container->stored)
+    if (container->stored) {
         restart_state_fini(container->stored);
+    }
     free(container->stored);
     free(container->terms.backoff_ms);
     free(container->service);
@@ -137,10 +142,12 @@ void liveness_set_key(struct liveness *liveness, struct container *container, co
     char key[2 * LIMIT_NAME_SIZE];
     size_t len = join_key(key, service, instance);
     struct container *holder = liveness_find_by_key(liveness, service, instance);
-    if (holder == container)
+    if (holder == container) {
         return;
-    if (holder)
+    }
+    if (holder) {
         drop_key(liveness, holder);
+    }
     drop_key(liveness, container);
     free(container->service);
     container->service = memory_grow(NULL, len, 1);
@@ -159,8 +166,9 @@ void liveness_set_terms(struct container *container, const struct container_spec
         free(backoff_ms);
         backoff_ms = spec->backoff_count ? memory_alloc(spec->backoff_count * sizeof *backoff_ms) : NULL;
     }
-    if (spec->backoff_count)
+    if (spec->backoff_count) {
         memcpy(backoff_ms, spec->backoff_ms, spec->backoff_count * sizeof *backoff_ms);
+    }
     *terms = (struct container_terms){
         .restart = spec->restart,
         .beat_mode = spec->beat_mode,
@@ -183,15 +191,18 @@ void liveness_set_terms(struct container *container, const struct container_spec
 void liveness_set_host(struct container *container, struct host *host)
 {
     struct host *old = container->host;
-    if (old == host)
+    if (old == host) {
         return;
+    }
     if (old) {
-        if (container->host_prev)
+        if (container->host_prev) {
             container->host_prev->host_next = container->host_next;
-        else
+        } else {
             old->containers = container->host_next;
-        if (container->host_next)
+        }
+        if (container->host_next) {
             container->host_next->host_prev = container->host_prev;
+        }
     }
     container->host = host;
     container->host_prev = NULL;
@@ -199,12 +210,14 @@ void liveness_set_host(struct container *container, struct host *host)
     container->round = 0;
     container->generation = 0;
     container->seq = 0;
-    if (!host)
+    if (!host) {
         return;
+    }
     container->round = host->round;
     container->host_next = host->containers;
-    if (host->containers)
+    if (host->containers) {
         host->containers->host_prev = container;
+    }
     host->containers = container;
 }
 
@@ -264,8 +277,9 @@ static bool is_quiet(const struct liveness *liveness, const struct host *host, s
 
 void liveness_hear(const struct liveness *liveness, struct host *host, enum path path, struct mono now)
 {
-    if (is_quiet(liveness, host, now))
+    if (is_quiet(liveness, host, now)) {
         host->proven_since = now;
+    }
     host->heard[path] = now;
 }
 
@@ -284,8 +298,9 @@ bool liveness_is_dead_state(enum container_state state)
 bool liveness_is_app_beating(const struct container *container)
 {
     const struct container_terms *terms = &container->terms;
-    if (terms->beat_mode == BEAT_MODE_AGENT)
+    if (terms->beat_mode == BEAT_MODE_AGENT) {
         return false;
+    }
     return terms->is_app_beating || terms->beat_mode == BEAT_MODE_APP || container->is_last_beat_apps;
 }
 
@@ -305,8 +320,9 @@ static struct mono alive_at(const struct container *container)
     const struct container_terms *terms = &container->terms;
     bool is_app_bound =
         liveness_is_app_beating(container) && (terms->is_app_beating || terms->beat_mode == BEAT_MODE_APP);
-    if (is_app_bound)
+    if (is_app_bound) {
         return container->app_at;
+    }
     struct mono alive = later(container->agent_at, container->app_at);
     bool is_vouched = !liveness_is_app_beating(container) && container->host &&
                       liveness_is_listed(container) && container->state == CONTAINER_RUNNING;
@@ -323,20 +339,26 @@ enum observation liveness_observe(const struct liveness *liveness, const struct 
 {
     const struct host *host = container->host;
     int64_t ttl_ms = liveness->config->heartbeat_ttl_ms;
-    if (liveness_is_dead_state(container->state))
+    if (liveness_is_dead_state(container->state)) {
         return OBSERVED_DEAD;
-    if (host && host->is_frozen)
+    }
+    if (host && host->is_frozen) {
         return OBSERVED_UNKNOWN;
+    }
     struct mono alive = alive_at(container);
-    if (alive.ms != 0 && mono_diff(now, alive) <= ttl_ms)
+    if (alive.ms != 0 && mono_diff(now, alive) <= ttl_ms) {
         return OBSERVED_ALIVE;
+    }
     if (!liveness->is_redis_up || !is_proven(liveness, liveness->redis_since, now) ||
-        !mono_reached(now, liveness->settled_at))
+        !mono_reached(now, liveness->settled_at)) {
         return OBSERVED_UNKNOWN;
-    if (!host)
+    }
+    if (!host) {
         return liveness_is_app_beating(container) ? OBSERVED_SILENT : OBSERVED_UNKNOWN;
-    if (!host->is_engine_up && !liveness_is_app_beating(container))
+    }
+    if (!host->is_engine_up && !liveness_is_app_beating(container)) {
         return OBSERVED_UNKNOWN;
+    }
     /* The agent must have spoken well after the container's last sign: both may have died together. */
     bool is_agent_later = mono_diff(liveness_heard_at(host), alive) >= ttl_ms / 2;
     bool is_host_proven = !is_quiet(liveness, host, now) && is_proven(liveness, host->proven_since, now);
@@ -349,11 +371,14 @@ enum beat_status liveness_status(const struct container *container)
     bool is_app = liveness_is_app_beating(container);
     bool has_agent = container->agent_at.ms != 0 || container->host;
     bool has_app = container->app_at.ms != 0;
-    if (!is_app)
+    if (!is_app) {
         return has_agent ? container->agent_status : BEAT_STATUS_N;
-    if (!has_app)
+    }
+    if (!has_app) {
         return container->agent_status == BEAT_UNHEALTHY ? BEAT_UNHEALTHY : BEAT_STATUS_N;
-    if (!has_agent || container->agent_status == BEAT_UNKNOWN)
+    }
+    if (!has_agent || container->agent_status == BEAT_UNKNOWN) {
         return container->app_status;
+    }
     return heartbeat_worse(container->app_status, container->agent_status);
 }

@@ -27,8 +27,9 @@ static bool is_set(struct mono when)
 
 static void note_trouble(struct policy_memory *memory, struct mono now)
 {
-    if (!is_set(memory->broken_at))
+    if (!is_set(memory->broken_at)) {
         memory->broken_at = now;
+    }
 }
 
 static void renew_budget(struct policy_memory *memory)
@@ -43,12 +44,15 @@ static void renew_budget(struct policy_memory *memory)
 static struct mono watch_wake(const struct policy_terms *terms, const struct policy_memory *memory)
 {
     struct mono wake = MONO_NEVER;
-    if (memory->state == STATE_STARTING)
+    if (memory->state == STATE_STARTING) {
         wake = memory->deadline_at;
-    if (memory->state == STATE_UP && (memory->attempts > 0 || is_set(memory->cooldown_until)))
+    }
+    if (memory->state == STATE_UP && (memory->attempts > 0 || is_set(memory->cooldown_until))) {
         wake = mono_add(memory->healthy_since, terms->stable_ms);
-    if (is_set(memory->sick_since))
+    }
+    if (is_set(memory->sick_since)) {
         wake = mono_min(wake, mono_add(memory->sick_since, terms->unhealthy_grace_ms));
+    }
     return wake;
 }
 
@@ -80,8 +84,9 @@ static struct policy_verdict begin(const struct policy_terms *terms, struct poli
 static struct policy_verdict begin_held(const struct policy_terms *terms, struct policy_memory *memory,
                                         const struct policy_event *event, struct mono now)
 {
-    if (event->maker != MADE_BY_OPERATOR)
+    if (event->maker != MADE_BY_OPERATOR) {
         return begin(terms, memory, event, now);
+    }
     renew_budget(memory);
     return begin_at(terms, memory, event->age_ms, POLICY_FORGET, "operator_start", now);
 }
@@ -89,8 +94,9 @@ static struct policy_verdict begin_held(const struct policy_terms *terms, struct
 static struct policy_verdict begin_in_cooldown(const struct policy_terms *terms, struct policy_memory *memory,
                                                const struct policy_event *event, struct mono now)
 {
-    if (event->maker == MADE_BY_OPERATOR)
+    if (event->maker == MADE_BY_OPERATOR) {
         return begin_held(terms, memory, event, now);
+    }
     memory->is_renewed = true;
     memory->cause = CAUSE_MISSING;
     return unmoved(memory);
@@ -106,8 +112,9 @@ static struct policy_verdict fail(struct policy_memory *memory, enum failure_cau
         memory->state = STATE_COOLDOWN;
         return answer(memory, POLICY_NOTHING, "cooldown", memory->cooldown_until);
     }
-    if (is_set(memory->cooldown_until))
+    if (is_set(memory->cooldown_until)) {
         renew_budget(memory);
+    }
     memory->state = STATE_FAILED;
     return answer(memory, POLICY_NOTHING, policy_cause_name(cause), now);
 }
@@ -117,8 +124,9 @@ static struct policy_verdict good(const struct policy_terms *terms, struct polic
 {
     (void)event;
     bool is_recovery = memory->is_closing_due;
-    if (memory->state != STATE_UP)
+    if (memory->state != STATE_UP) {
         memory->healthy_since = now;
+    }
     memory->state = STATE_UP;
     memory->misses = 0;
     memory->bad = 0;
@@ -136,10 +144,12 @@ static struct policy_verdict good_before_sending(const struct policy_terms *term
                                                  struct policy_memory *memory,
                                                  const struct policy_event *event, struct mono now)
 {
-    if (memory->is_sent)
+    if (memory->is_sent) {
         return unmoved(memory);
-    if (memory->attempts > 0)
+    }
+    if (memory->attempts > 0) {
         memory->attempts--;
+    }
     struct policy_verdict verdict = good(terms, memory, event, now);
     verdict.action = POLICY_GIVEN_BACK;
     return verdict;
@@ -155,14 +165,16 @@ static struct policy_verdict bad(const struct policy_terms *terms, struct policy
                                  const struct policy_event *event, struct mono now)
 {
     (void)event;
-    if (is_patient(memory, now))
+    if (is_patient(memory, now)) {
         return unmoved(memory);
+    }
     note_trouble(memory, now);
     memory->state = STATE_SUSPECT;
     memory->misses = 0;
     memory->bad++;
-    if (memory->bad >= terms->unhealthy_threshold)
+    if (memory->bad >= terms->unhealthy_threshold) {
         return fail(memory, CAUSE_UNHEALTHY, now);
+    }
     return answer(memory, POLICY_NOTHING, "status_unhealthy", watch_wake(terms, memory));
 }
 
@@ -170,14 +182,17 @@ static struct policy_verdict sick(const struct policy_terms *terms, struct polic
                                   const struct policy_event *event, struct mono now)
 {
     (void)event;
-    if (is_patient(memory, now))
+    if (is_patient(memory, now)) {
         return unmoved(memory);
+    }
     note_trouble(memory, now);
-    if (!is_set(memory->sick_since))
+    if (!is_set(memory->sick_since)) {
         memory->sick_since = now;
+    }
     memory->misses = 0;
-    if (mono_diff(now, memory->sick_since) >= terms->unhealthy_grace_ms)
+    if (mono_diff(now, memory->sick_since) >= terms->unhealthy_grace_ms) {
         return fail(memory, CAUSE_UNHEALTHY, now);
+    }
     memory->state = STATE_SUSPECT;
     return answer(memory, POLICY_NOTHING, "unhealthy_grace", watch_wake(terms, memory));
 }
@@ -193,8 +208,9 @@ static struct policy_verdict stopping(const struct policy_terms *terms, struct p
                                       const struct policy_event *event, struct mono now)
 {
     (void)event;
-    if (!is_set(memory->suspended_until))
+    if (!is_set(memory->suspended_until)) {
         memory->suspended_until = mono_add(now, terms->stop_timeout_ms + STOPPING_EXTRA_MS);
+    }
     memory->misses = 0;
     return answer(memory, POLICY_NOTHING, "stopping", memory->wake_at);
 }
@@ -203,17 +219,19 @@ static struct policy_verdict miss(const struct policy_terms *terms, struct polic
                                   const struct policy_event *event, struct mono now)
 {
     (void)event;
-    if (is_patient(memory, now))
+    if (is_patient(memory, now)) {
         return unmoved(memory);
+    }
     note_trouble(memory, now);
     memory->state = STATE_SUSPECT;
     memory->bad = 0;
     memory->misses++;
-    struct policy_verdict verdict = {0};
-    if (memory->misses >= terms->miss_threshold)
+    struct policy_verdict verdict;
+    if (memory->misses >= terms->miss_threshold) {
         verdict = fail(memory, CAUSE_MISSING, now);
-    else
+    } else {
         verdict = answer(memory, POLICY_NOTHING, "missing_heartbeat", watch_wake(terms, memory));
+    }
     verdict.action = POLICY_COUNT_MISS;
     return verdict;
 }
@@ -237,8 +255,9 @@ static bool is_held_class(const struct policy_memory *memory)
 
 static const char *held_reason(const struct policy_memory *memory)
 {
-    if (memory->stop_class == STOP_OPERATOR || memory->stop_class == STOP_COMPLETED)
+    if (memory->stop_class == STOP_OPERATOR || memory->stop_class == STOP_COMPLETED) {
         return stop_class_name(memory->stop_class);
+    }
     return "unknown_stop";
 }
 
@@ -256,8 +275,9 @@ static void remember_death(const struct policy_terms *terms, struct policy_memor
 {
     bool is_docker_expected = event->is_docker_acting || event->will_docker_act;
     bool was_acting = memory->is_docker_acting && !event->is_docker_acting;
-    if (is_docker_expected && (was_acting || !is_set(memory->acting_until)))
+    if (is_docker_expected && (was_acting || !is_set(memory->acting_until))) {
         memory->acting_until = mono_add(now, terms->docker_policy_grace_ms);
+    }
     memory->stop_class = event->stop_class;
     memory->has_exit_code = event->has_exit_code;
     memory->exit_code = event->exit_code;
@@ -271,8 +291,9 @@ static struct policy_verdict die(const struct policy_terms *terms, struct policy
     memory->acting_until = (struct mono){0};
     memory->is_docker_acting = false;
     remember_death(terms, memory, event, now);
-    if (is_held_class(memory))
+    if (is_held_class(memory)) {
         return hold_for(memory, held_reason(memory));
+    }
     note_trouble(memory, now);
     memory->misses = memory->state == STATE_FAILED ? (int32_t)terms->miss_threshold : 0;
     memory->bad = 0;
@@ -288,8 +309,9 @@ static struct policy_verdict die_again(const struct policy_terms *terms, struct 
                                        const struct policy_event *event, struct mono now)
 {
     remember_death(terms, memory, event, now);
-    if (is_held_class(memory))
+    if (is_held_class(memory)) {
         return hold_for(memory, held_reason(memory));
+    }
     bool is_counted = memory->misses >= terms->miss_threshold;
     return answer(memory, POLICY_NOTHING, stop_class_name(memory->stop_class),
                   is_counted ? now : memory->wake_at);
@@ -299,8 +321,9 @@ static struct policy_verdict die_again(const struct policy_terms *terms, struct 
 static struct policy_verdict die_failed(const struct policy_terms *terms, struct policy_memory *memory,
                                         const struct policy_event *event, struct mono now)
 {
-    if (memory->cause == CAUSE_DEATH && memory->stop_class == event->stop_class && !event->is_docker_acting)
+    if (memory->cause == CAUSE_DEATH && memory->stop_class == event->stop_class && !event->is_docker_acting) {
         return unmoved(memory);
+    }
     return die(terms, memory, event, now);
 }
 
@@ -330,14 +353,17 @@ static struct policy_verdict die_before_sending(const struct policy_terms *terms
                                                 struct policy_memory *memory,
                                                 const struct policy_event *event, struct mono now)
 {
-    if (memory->is_sent)
+    if (memory->is_sent) {
         return unmoved(memory);
+    }
     remember_death(terms, memory, event, now);
     memory->cause = CAUSE_DEATH;
-    if (!is_held_class(memory))
+    if (!is_held_class(memory)) {
         return unmoved(memory);
-    if (memory->attempts > 0)
+    }
+    if (memory->attempts > 0) {
         memory->attempts--;
+    }
     struct policy_verdict verdict = hold_for(memory, held_reason(memory));
     verdict.action = POLICY_GIVEN_BACK;
     return verdict;
@@ -345,12 +371,15 @@ static struct policy_verdict die_before_sending(const struct policy_terms *terms
 
 static const char *why_still_down(const struct policy_memory *memory, struct mono now)
 {
-    if (memory->stop_class == STOP_SETTLING)
+    if (memory->stop_class == STOP_SETTLING) {
         return "settling";
-    if (memory->is_docker_acting)
+    }
+    if (memory->is_docker_acting) {
         return memory->stop_class == STOP_SHUTDOWN ? "shutdown" : "docker_restarting";
-    if (memory->will_docker_act && !mono_reached(now, memory->acting_until))
+    }
+    if (memory->will_docker_act && !mono_reached(now, memory->acting_until)) {
         return "docker_policy";
+    }
     return NULL;
 }
 
@@ -365,11 +394,13 @@ static struct policy_verdict down_timer(const struct policy_terms *terms, struct
                       is_counted ? now : mono_add(now, terms->fast_check_ms));
     }
     const char *why = why_still_down(memory, now);
-    if (!why)
+    if (!why) {
         return fail(memory, CAUSE_DEATH, now);
+    }
     struct mono wake = mono_add(now, terms->check_interval_ms);
-    if (!memory->is_docker_acting && memory->will_docker_act && memory->stop_class != STOP_SETTLING)
+    if (!memory->is_docker_acting && memory->will_docker_act && memory->stop_class != STOP_SETTLING) {
         wake = memory->acting_until;
+    }
     return answer(memory, POLICY_NOTHING, why, wake);
 }
 
@@ -379,14 +410,17 @@ static struct policy_verdict watch_timer(const struct policy_terms *terms, struc
                                          const struct policy_event *event, struct mono now)
 {
     (void)event;
-    if (is_set(memory->sick_since) && mono_diff(now, memory->sick_since) >= terms->unhealthy_grace_ms)
+    if (is_set(memory->sick_since) && mono_diff(now, memory->sick_since) >= terms->unhealthy_grace_ms) {
         return fail(memory, CAUSE_UNHEALTHY, now);
-    if (memory->state == STATE_STARTING && mono_reached(now, memory->deadline_at))
+    }
+    if (memory->state == STATE_STARTING && mono_reached(now, memory->deadline_at)) {
         return fail(memory, CAUSE_START_TIMEOUT, now);
+    }
     bool is_stable = memory->state == STATE_UP && (memory->attempts > 0 || is_set(memory->cooldown_until)) &&
                      mono_diff(now, memory->healthy_since) >= terms->stable_ms;
-    if (!is_stable)
+    if (!is_stable) {
         return answer(memory, POLICY_NOTHING, memory->reason, watch_wake(terms, memory));
+    }
     renew_budget(memory);
     return answer(memory, POLICY_FORGET, "stable", watch_wake(terms, memory));
 }
@@ -394,13 +428,16 @@ static struct policy_verdict watch_timer(const struct policy_terms *terms, struc
 static struct policy_verdict cooldown_timer(const struct policy_terms *terms, struct policy_memory *memory,
                                             const struct policy_event *event, struct mono now)
 {
-    if (!mono_reached(now, memory->cooldown_until))
+    if (!mono_reached(now, memory->cooldown_until)) {
         return answer(memory, POLICY_NOTHING, "cooldown", memory->cooldown_until);
+    }
     renew_budget(memory);
-    if (memory->is_renewed)
+    if (memory->is_renewed) {
         return begin(terms, memory, event, now);
-    if (memory->cause != CAUSE_DEATH)
+    }
+    if (memory->cause != CAUSE_DEATH) {
         return fail(memory, memory->cause, now);
+    }
     memory->state = STATE_DOWN;
     memory->misses = (int32_t)terms->miss_threshold;
     return answer(memory, POLICY_NOTHING, "cooldown_over", now);
@@ -428,8 +465,9 @@ static struct policy_verdict open(const struct policy_terms *terms, struct polic
                                   const struct policy_event *event, struct mono now)
 {
     (void)event;
-    if (is_set(memory->cooldown_until) && !mono_reached(now, memory->cooldown_until))
+    if (is_set(memory->cooldown_until) && !mono_reached(now, memory->cooldown_until)) {
         return fail(memory, memory->cause, now);
+    }
     memory->is_closing_due = true;
     if (memory->attempts >= policy_attempt_limit(terms, memory)) {
         memory->state = STATE_COOLDOWN;
@@ -467,11 +505,13 @@ static struct policy_verdict unchanged(const struct policy_terms *terms, struct 
                                        const struct policy_event *event, struct mono now)
 {
     complete(terms, memory, event, now);
-    if (!memory->is_given_back && memory->attempts > 0)
+    if (!memory->is_given_back && memory->attempts > 0) {
         memory->attempts--;
+    }
     memory->is_given_back = true;
-    if (event->unchanged == UNCHANGED_RUNS)
+    if (event->unchanged == UNCHANGED_RUNS) {
         return begin_at(terms, memory, 0, POLICY_GIVEN_BACK, event->reason, now);
+    }
     if (event->unchanged == UNCHANGED_HELD) {
         struct policy_verdict held = hold_for(memory, event->reason);
         held.action = POLICY_GIVEN_BACK;
@@ -495,8 +535,9 @@ static struct policy_verdict aborted(const struct policy_terms *terms, struct po
 {
     (void)terms;
     (void)event;
-    if (memory->attempts > 0)
+    if (memory->attempts > 0) {
         memory->attempts--;
+    }
     memory->state = STATE_FAILED;
     return answer(memory, POLICY_GIVEN_BACK, "not_sent", now);
 }
@@ -520,8 +561,9 @@ static struct policy_verdict reset(const struct policy_terms *terms, struct poli
 {
     (void)event;
     renew_budget(memory);
-    if (memory->state == STATE_COOLDOWN && memory->is_renewed)
+    if (memory->state == STATE_COOLDOWN && memory->is_renewed) {
         return begin(terms, memory, event, now);
+    }
     if (memory->state == STATE_COOLDOWN || memory->state == STATE_FAILED) {
         bool is_dead = memory->cause == CAUSE_DEATH;
         memory->state = is_dead ? STATE_DOWN : STATE_FAILED;
@@ -547,10 +589,12 @@ static struct policy_verdict hold_before_sending(const struct policy_terms *term
 {
     (void)terms;
     (void)now;
-    if (memory->is_sent)
+    if (memory->is_sent) {
         return unmoved(memory);
-    if (memory->attempts > 0)
+    }
+    if (memory->attempts > 0) {
         memory->attempts--;
+    }
     struct policy_verdict verdict = hold_for(memory, event->reason);
     verdict.action = POLICY_GIVEN_BACK;
     return verdict;

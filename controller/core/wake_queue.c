@@ -37,10 +37,12 @@ static void sink(struct wake_queue *queue, struct wake_node *node)
     size_t place = node->place;
     while (2 * place <= queue->count) {
         size_t child = 2 * place;
-        if (child < queue->count && is_earlier(queue->nodes[child], queue->nodes[child - 1]))
+        if (child < queue->count && is_earlier(queue->nodes[child], queue->nodes[child - 1])) {
             child++;
-        if (!is_earlier(queue->nodes[child - 1], node))
+        }
+        if (!is_earlier(queue->nodes[child - 1], node)) {
             break;
+        }
         put(queue, place, queue->nodes[child - 1]);
         place = child;
     }
@@ -49,8 +51,9 @@ static void sink(struct wake_queue *queue, struct wake_node *node)
 
 void wake_queue_remove(struct wake_queue *queue, struct wake_node *node)
 {
-    if (node->place == 0)
+    if (node->place == 0) {
         return;
+    }
     struct wake_node *last = queue->nodes[--queue->count];
     if (last != node) {
         put(queue, node->place, last);
@@ -66,8 +69,9 @@ void wake_queue_set(struct wake_queue *queue, struct wake_node *node, struct mon
         wake_queue_remove(queue, node);
         return;
     }
-    if (node->place && node->at.ms == at.ms)
+    if (node->place && node->at.ms == at.ms) {
         return;
+    }
     node->at = at;
     node->order = queue->next_order++;
     if (node->place == 0) {

@@ -749,9 +749,8 @@ static void tell(struct world *world)
     fleet_inventory("h1", &word, 1, NULL);
 }
 
-static void check_sends(struct world *world, int before, bool is_redis_up)
+static void check_sends(struct world *world, int before)
 {
-    (void)is_redis_up;
     if (fleet.sends == before) {
         return;
     }
@@ -808,14 +807,13 @@ static void random_history(uint64_t seed)
             break;
         }
         tell(&world);
-        check_sends(&world, before, is_redis_up);
-        before = fleet.sends;
+        check_sends(&world, before);
         int64_t pause_ms = (int64_t)(next_random(&random_state) % 12000);
         for (int64_t passed = 0; passed < pause_ms; passed += 500) {
             before = fleet.sends;
             fleet.send_status = 0;
             fleet_run(500);
-            check_sends(&world, before, is_redis_up);
+            check_sends(&world, before);
         }
     }
 }
