@@ -29,6 +29,7 @@ MODULES := $(sort $(PURE_MODULES) $(addprefix common/,$(COMMON)) $(addprefix age
 MODULES := $(foreach m,$(MODULES),$(if $(wildcard $(m).c),$(m)))
 PROGRAMS := $(foreach p,agent controller,$(if $(wildcard $(p)/main.c),defib-$(p)))
 TEST_TOOLS := $(patsubst %.c,%,$(wildcard tests/tools/*.c))
+BENCH_TOOLS := $(patsubst %.c,%,$(wildcard tests/bench/*.c))
 UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 TESTS  ?= $(wildcard tests/integration/test_*.sh)
 MAN_PAGES := $(patsubst packaging/man/%.in,$(B)/man/%,$(wildcard packaging/man/*.8.in))
@@ -62,7 +63,7 @@ CFLAGS  ?=
 ALL_CFLAGS = -std=gnu11 $(FLAGS_$(MODE)) $(WARNINGS) $(CFLAGS)
 
 .PHONY: all programs lib unit checks format-check tidy compdb clean help
-.PHONY: man docs docs-check deps deps-build integration check trixie demo install uninstall
+.PHONY: man docs docs-check deps deps-build integration bench check trixie demo install uninstall
 all: programs
 
 programs: $(addprefix $(B)/,$(PROGRAMS)) ## build the programs (MODE=release|debug|asan|tsan|cov) into build/
@@ -89,6 +90,9 @@ $(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $(B)/libdefib.a
 $(B)/tests/tools/%: $(B)/tests/tools/%.o $(B)/libdefib.a
 	$(CC) $(LINK_$(MODE)) -o $@ $^ $(LDLIBS)
 
+$(B)/tests/bench/%: $(B)/tests/bench/%.o $(B)/libdefib.a
+	$(CC) $(LINK_$(MODE)) -o $@ $^ $(LDLIBS)
+
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 .SECONDARY:
 
@@ -103,6 +107,11 @@ unit: $(UNIT_TESTS:%=$(B)/tests/unit/%) ## build and run the unit tests
 
 integration: programs $(addprefix $(B)/,$(TEST_TOOLS)) ## run the integration tests (TESTS=… for some files; as root)
 	@tests/run integration $(B) $(TESTS)
+
+bench: ## measure against peers and limits, some 9 minutes; writes tests/bench/README.md (as root)
+	@packaging/deps build test
+	@$(MAKE) -s MODE=release programs $(addprefix $(O)/release/,$(BENCH_TOOLS))
+	@BIN=$(O)/release tests/bench/run
 
 check: ## everything a change must pass: builds, checks, unit and integration tests
 	@O=$(O) tests/check

@@ -1,8 +1,8 @@
 /*
- * The floor under every healer: reads /events of one Engine on a raw socket and, the moment a `die` line is
- * there, POSTs `start` for that container. No policy, no memory, no second thought. Runs until killed.
+ * The floor under every healer: reads the `die` events of one container on a raw socket and, the moment a
+ * line is there, POSTs `start`. No policy, no memory, no second thought. Runs until killed.
  *
- *   raw_floor ENGINE_SOCKET
+ *   raw_floor ENGINE_SOCKET CONTAINER
  */
 #include <stdio.h>
 #include <string.h>
@@ -47,14 +47,18 @@ static void start_container(const char *path, const char *id)
 
 int main(int argc, char **argv)
 {
-    if (argc != 2) {
+    if (argc != 3) {
         return 2;
     }
     int fd = connect_to(argv[1]);
-    send_text(
-        fd,
-        "GET /v1.41/events?filters=%7B%22type%22%3A%5B%22container%22%5D%2C%22event%22%3A%5B%22die%22%5D%7D "
-        "HTTP/1.1\r\nHost: d\r\n\r\n");
+    char request[512];
+    snprintf(request, sizeof request,
+             "GET "
+             "/v1.41/"
+             "events?filters=%%7B%%22container%%22%%3A%%5B%%22%.128s%%22%%5D%%2C%%22event%%22%%3A%%5B%%22die"
+             "%%22%%5D%%7D HTTP/1.1\r\nHost: d\r\n\r\n",
+             argv[2]);
+    send_text(fd, request);
     puts("ready");
     fflush(stdout);
     static char buffer[65536];
