@@ -63,7 +63,7 @@ CFLAGS  ?=
 ALL_CFLAGS = -std=gnu11 $(FLAGS_$(MODE)) $(WARNINGS) $(CFLAGS)
 
 .PHONY: all programs lib unit checks format-check tidy compdb clean help
-.PHONY: man docs docs-check deps deps-build integration bench check trixie demo install uninstall
+.PHONY: sim sim-long man docs docs-check deps deps-build integration bench check trixie demo install uninstall
 all: programs
 
 programs: $(addprefix $(B)/,$(PROGRAMS)) ## build the programs (MODE=release|debug|asan|tsan|cov) into build/
@@ -112,6 +112,17 @@ bench: ## measure against peers and limits, some 9 minutes; writes tests/bench/R
 	@packaging/deps build test
 	@$(MAKE) -s MODE=release programs $(addprefix $(O)/release/,$(BENCH_TOOLS))
 	@BIN=$(O)/release tests/bench/run
+
+SIM_MODULES := $(patsubst tests/sim/%.c,%,$(wildcard tests/sim/*.c))
+
+$(B)/tests/sim/sim: $(SIM_MODULES:%=$(B)/tests/sim/%.o) $(B)/libdefib.a
+	$(CC) $(LINK_$(MODE)) -o $@ $^ $(LDLIBS)
+
+sim: $(B)/tests/sim/sim ## known incidents, seeded faults and mutations in a simulated fleet
+	@tests/sim/run $(B)
+
+sim-long: $(B)/tests/sim/sim ## the same for long: HOURS=10000000 container-hours from SEED=…
+	@$< --seed $(or $(SEED),$(shell date +%s)) --total $(or $(HOURS),1000000) --hours 24 --table
 
 check: ## everything a change must pass: builds, checks, unit and integration tests
 	@O=$(O) tests/check

@@ -125,7 +125,7 @@ static void port_replace(void *arg, uint8_t *bytes, size_t len)
 
 static uint64_t desk_change(void *arg)
 {
-    return container_table_change(((const struct command_server *)arg)->agent->table);
+    return agent_change(((const struct command_server *)arg)->agent);
 }
 
 static char *desk_inventory(void *arg, size_t *len)

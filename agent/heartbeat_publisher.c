@@ -134,8 +134,9 @@ static enum writer writer_of(const struct heartbeat_publisher *publisher, const 
     if (text == NULL) {
         return WRITER_NONE;
     }
+    /* Rubbish proves no service that beats: taken for one, the container would soon be missed for good. */
     if (heartbeat_decode(text, len, &beat, NULL) != 0) {
-        return WRITER_APP;
+        return WRITER_NONE;
     }
     enum writer writer = WRITER_APP;
     if (strcmp(beat.source, "agent") == 0) {

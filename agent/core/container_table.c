@@ -298,7 +298,9 @@ static void use_record(struct container_table *table, struct container_entry *en
     /* Whatever event was still to come has come while nobody looked. */
     entry->evidence.died_at = mono_add(now, -table->config->stop.stop_settle_ms);
     entry->evidence.stopped_at = now;
-    entry->evidence.is_daemon_gone |= entry->is_shutdown_expected && entry->evidence.has_stopped;
+    /* A stop that was not settled yet, and the daemon did not stay: nobody saw its stream end. */
+    bool is_shutdown = entry->is_shutdown_expected || table->daemon == CONTAINER_DAEMON_NEW;
+    entry->evidence.is_daemon_gone |= is_shutdown && entry->evidence.has_stopped;
 }
 
 static void remove_entry(struct container_table *table, struct container_entry *entry)
