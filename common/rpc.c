@@ -335,7 +335,7 @@ static int load_files(nng_tls_config *config, const struct rpc_tls *tls, struct 
         return fail(err, code, tls->ca_file, "CA not accepted");
     }
     code = nng_tls_config_own_cert(config, cert, key, NULL);
-    explicit_bzero(key, strlen(key));
+    explicit_bzero(key, strlen(key)); /* NOLINT(clang-analyzer-core.NonNullParamChecker): read above */
     if (code != 0) {
         return fail(err, code, tls->cert_file, "certificate and key not accepted (Ed25519 is not supported)");
     }

@@ -181,6 +181,7 @@ static bool take_line(struct alert_outbox *outbox, char *line)
     char kind;
     int level, start = 0;
     uint64_t seq;
+    /* NOLINTNEXTLINE(cert-err34-c): our own file; the level is checked behind it */
     if (sscanf(line, "%c %d %" SCNu64 " %n", &kind, &level, &seq, &start) != 3 || start == 0 ||
         (kind != 'A' && kind != 'R') || level < LOG_LEVEL_DEBUG || level > LOG_LEVEL_ERROR) {
         return false;

@@ -375,7 +375,7 @@ static void open_redis(struct controller *controller)
     char name[LIMIT_NAME_SIZE];
     snprintf(name, sizeof name, "defib-controller-%.200s", settings->id);
     for (char *byte = name; *byte != '\0'; byte++) {
-        *byte = *byte <= ' ' || *byte == 0x7f ? '-' : *byte; /* CLIENT SETNAME takes no blanks */
+        *byte = (char)(*byte <= ' ' || *byte == 0x7f ? '-' : *byte); /* CLIENT SETNAME takes no blanks */
     }
     struct redis_session_options session = {.url = &settings->redis_url,
                                             .client_name = name,

@@ -62,6 +62,7 @@ static _Bool unescape_name(const char *text, size_t len, char out[LIMIT_NAME_SIZ
         char byte = text[i];
         unsigned value = 0;
         if (byte == '%') {
+            /* NOLINTNEXTLINE(cert-err34-c): two digits fit */
             if (i + 2 >= len || sscanf(text + i + 1, "%2x", &value) != 1 || value == 0) {
                 return 0;
             }
@@ -149,7 +150,7 @@ static _Bool take_line(struct restart_journal *journal, const char *line, size_t
     if (blank == NULL || !unescape_name(rest + 2, (size_t)(blank - rest - 2), name)) {
         return 0;
     }
-    int mark = rest[0];
+    int mark = (unsigned char)rest[0];
     if (mark == MARK_DROP) {
         struct entry *entry = find(journal, name);
         if (entry != NULL) {
