@@ -136,16 +136,25 @@ bool redis_link_has_tls(void)
     return true;
 }
 
-/* hiredis' own SSL context sends the name but does not check it: the SSL object is made here. */
-static bool start_tls(struct redis_link *link)
+/* hiredis says what errno says, which for a refused certificate is "Success". */
+static const char *tls_reason(const struct redis_link *link)
 {
+    long verified = SSL_get_verify_result(link->session);
+    return verified != X509_V_OK ? X509_verify_cert_error_string(verified) : link->context->errstr;
+}
+
+/* hiredis' own SSL context sends the name but does not check it: the SSL object is made here. NULL where it
+ * goes on, else the reason. */
+static const char *start_tls(struct redis_link *link)
+{
+    static const char FAILED[] = "TLS cannot be set up";
     if (!link->url.is_tls) {
-        return true;
+        return NULL;
     }
     if (link->tls == NULL) {
         link->tls = SSL_CTX_new(TLS_client_method());
         if (link->tls == NULL || SSL_CTX_set_default_verify_paths(link->tls) != 1) {
-            return false;
+            return FAILED;
         }
         SSL_CTX_set_min_proto_version(link->tls, TLS1_2_VERSION);
         SSL_CTX_set_verify(link->tls, SSL_VERIFY_PEER, NULL);
@@ -154,17 +163,18 @@ static bool start_tls(struct redis_link *link)
     if (ssl == NULL || SSL_set_tlsext_host_name(ssl, link->url.host) != 1 ||
         SSL_set1_host(ssl, link->url.host) != 1) {
         SSL_free(ssl);
-        return false;
+        return FAILED;
     }
     link->session = ssl;
-    return redisInitiateSSL(link->context, ssl) == REDIS_OK;
-}
-
-/* hiredis says what errno says, which for a refused certificate is "Success". */
-static const char *tls_reason(const struct redis_link *link)
-{
-    long verified = SSL_get_verify_result(link->session);
-    return verified != X509_V_OK ? X509_verify_cert_error_string(verified) : link->context->errstr;
+    if (redisInitiateSSL(link->context, ssl) == REDIS_OK) {
+        return NULL;
+    }
+    /* a quick peer: the handshake is over, and refused, within the call; the context does not own the session
+     * then */
+    const char *reason = tls_reason(link);
+    link->session = NULL;
+    SSL_free(ssl);
+    return reason;
 }
 
 static void free_tls(struct redis_link *link)
@@ -179,9 +189,9 @@ bool redis_link_has_tls(void)
     return false;
 }
 
-static bool start_tls(struct redis_link *link)
+static const char *start_tls(struct redis_link *link)
 {
-    return !link->url.is_tls;
+    return link->url.is_tls ? "built without TLS for Redis" : NULL;
 }
 
 static const char *tls_reason(const struct redis_link *link)
@@ -523,8 +533,9 @@ static void greet(struct redis_link *link)
     link->context->flags &= ~REDIS_BLOCK;
     link->fd = -1;
     link->state = STATE_GREETING;
-    if (!start_tls(link)) {
-        drop(link, redis_link_has_tls() ? "TLS cannot be set up" : "built without TLS for Redis");
+    const char *refused = start_tls(link);
+    if (refused != NULL) {
+        drop(link, refused);
         return;
     }
     queue_greeting(link);
