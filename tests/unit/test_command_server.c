@@ -119,6 +119,11 @@ void engine_call_cancel(struct engine_call *call)
     loop_timer_stop((struct loop_timer *)call);
 }
 
+uint64_t agent_change(const struct agent *agent)
+{
+    return container_table_change(agent->table);
+}
+
 bool event_stream_is_up(const struct event_stream *stream)
 {
     (void)stream;
