@@ -215,8 +215,8 @@ static void on_line(void *arg, const char *line, size_t len)
         stream->last_event_ns = event.time_ns;
         bool is_history = event.time_ns < stream->engine.system_time_ns;
         container_table_event(stream->agent->table, &event, is_history, now_of(stream));
-        if (event.action == ENGINE_ACTION_STOP) {
-            event_stream_prove(stream);
+        if (event.action == ENGINE_ACTION_STOP || event.action == ENGINE_ACTION_DIE) {
+            event_stream_prove(stream); /* whichever of the two comes last */
         }
         agent_facts_changed(stream->agent);
         pump_inspects(stream);

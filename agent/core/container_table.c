@@ -337,7 +337,9 @@ void container_table_event(struct container_table *table, const struct engine_ev
     }
     struct container before = entry->pub;
     bool is_shutdown = table->is_daemon_going || (is_history && table->daemon == CONTAINER_DAEMON_NEW);
+    bool was_gone = entry->evidence.is_daemon_gone;
     container_entry_event(entry, event, is_shutdown, now);
+    entry->is_accused |= table->is_daemon_going && entry->evidence.is_daemon_gone && !was_gone;
     settle(table, entry, &before, now);
 }
 
@@ -502,17 +504,20 @@ static void accuse_daemon(struct container_table *table, struct mono now)
 {
     for (struct container_entry *entry = table->entries; entry != NULL; entry = entry->hh.next) {
         struct container before = entry->pub;
+        entry->is_accused |= entry->evidence.has_stopped && !entry->evidence.is_daemon_gone;
         entry->evidence.is_daemon_gone |= entry->evidence.has_stopped;
         settle(table, entry, &before, now);
     }
 }
 
-/* An interrupted connection, nothing more: the stop before it may well be an operator's. */
+/* An interrupted connection, nothing more: the stop before it may well be an operator's. What an earlier
+ * daemon stopped stays a shutdown's. */
 static void forgive_loss(struct container_entry *entry)
 {
-    if (entry->evidence.has_stopped && !entry->evidence.is_blind) {
+    if (entry->is_accused && !entry->evidence.is_blind) {
         entry->evidence.is_daemon_gone = false;
     }
+    entry->is_accused = false;
 }
 
 void container_table_stream_lost(struct container_table *table, struct mono now)
@@ -564,6 +569,7 @@ void container_table_stream_back(struct container_table *table, enum container_d
         } else if (daemon == CONTAINER_DAEMON_NEW && !is_live_restore) {
             entry->is_shutdown_expected = entry->pub.is_inspected && !container_entry_is_down(entry);
         }
+        entry->is_accused = false;
         settle(table, entry, &before, now);
     }
 }

@@ -556,6 +556,21 @@ void decider_facts_registration(struct decider *decider, const struct registrati
     sweep(decider, host);
 }
 
+/* Its agent vouches for what it said of it before: as good as a beat, for one that no beat has reached since.
+ */
+static void vouch(struct decider *decider, struct host *host)
+{
+    struct container *next = NULL;
+    for (struct container *each = host->containers; each; each = next) {
+        next = each->host_next;
+        enum policy_state state = each->policy.state;
+        bool is_waiting = state == STATE_STARTING || state == STATE_SUSPECT || state == STATE_FAILED;
+        if (is_waiting && each->state == CONTAINER_RUNNING && !liveness_is_app_beating(each)) {
+            decider_step_judge_again(decider, each);
+        }
+    }
+}
+
 bool decider_facts_unchanged(struct decider *decider, const char *host_name, const char *agent,
                              uint64_t change, enum path path)
 {
@@ -567,6 +582,7 @@ bool decider_facts_unchanged(struct decider *decider, const char *host_name, con
     if (host->is_engine_up) {
         host->vouched_at = decider->now;
         sweep_unlisted(decider, host);
+        vouch(decider, host);
     }
     return true;
 }
@@ -583,9 +599,12 @@ void decider_facts_redis(struct decider *decider, enum redis_state state)
         next = liveness_next(each);
         each->is_reading = false;
         /* Silence that was counted so far proves nothing any more. */
-        bool is_counting = each->policy.state == STATE_SUSPECT && each->policy.misses > 0;
-        bool is_failed_silent = each->policy.state == STATE_FAILED && each->policy.cause == CAUSE_MISSING;
-        if (is_counting || is_failed_silent) {
+        const struct policy_memory *policy = &each->policy;
+        bool is_silence = policy->cause == CAUSE_MISSING || policy->cause == CAUSE_START_TIMEOUT;
+        bool is_counting = policy->state == STATE_SUSPECT && policy->misses > 0;
+        bool is_waiting =
+            policy->state == STATE_FAILED || (policy->state == STATE_RESTARTING && !policy->is_sent);
+        if (is_counting || (is_waiting && is_silence)) {
             decider_step_kind(decider, each, EVENT_THAW);
         }
     }

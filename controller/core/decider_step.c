@@ -448,8 +448,20 @@ static bool may_count_on(struct decider *decider, struct container *container)
     return false;
 }
 
+/* While nothing could be heard of it, its start deadline does not run out: nobody can tell. */
+static void postpone_deadline(struct decider *decider, struct container *container)
+{
+    struct policy_memory *policy = &container->policy;
+    bool is_over = policy->state == STATE_STARTING && mono_reached(decider->now, policy->deadline_at);
+    if (is_over && liveness_observe(&decider->liveness, container, decider->now) == OBSERVED_UNKNOWN) {
+        policy->deadline_at = mono_add(decider->now, decider->config->check_interval_ms);
+        policy->wake_at = policy->deadline_at;
+    }
+}
+
 static bool is_timer_due(struct decider *decider, struct container *container)
 {
+    postpone_deadline(decider, container);
     return mono_reached(decider->now, container->policy.wake_at) && !is_suspended(container) &&
            may_count_on(decider, container);
 }
@@ -698,7 +710,10 @@ void decider_step_renew(struct decider *decider, struct container *container)
     if (container->stored) {
         decider_budget_forget(decider, container);
     }
+    struct policy_memory old = container->policy;
     policy_init(&container->policy);
+    container->policy.is_closing_due = old.is_closing_due; /* what was announced is closed by its successor */
+    container->policy.broken_at = old.broken_at;
     container->gate = GATE_N;
     container->announced_gate = GATE_N;
     container->incarnation[0] = '\0';

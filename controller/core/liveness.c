@@ -359,9 +359,12 @@ enum observation liveness_observe(const struct liveness *liveness, const struct 
     if (!host->is_engine_up && !liveness_is_app_beating(container)) {
         return OBSERVED_UNKNOWN;
     }
-    /* The agent must have spoken well after the container's last sign: both may have died together. */
-    bool is_agent_later = mono_diff(liveness_heard_at(host), alive) >= ttl_ms / 2;
-    bool is_host_proven = !is_quiet(liveness, host, now) && is_proven(liveness, host->proven_since, now);
+    /* The agent must have spoken well after the container's last sign: both may have died together. And what
+     * a service would have said comes by Redis alone: one that takes no writes lets keys run out unseen. */
+    struct mono heard =
+        liveness_is_app_beating(container) ? host->heard[PATH_REDIS] : liveness_heard_at(host);
+    bool is_agent_later = mono_diff(heard, alive) >= ttl_ms / 2;
+    bool is_host_proven = mono_diff(now, heard) <= ttl_ms && is_proven(liveness, host->proven_since, now);
     return is_agent_later && is_host_proven ? OBSERVED_SILENT : OBSERVED_UNKNOWN;
 }
 

@@ -600,6 +600,23 @@ static struct policy_verdict hold_before_sending(const struct policy_terms *term
     return verdict;
 }
 
+/* The silence that it was to be restarted for proves nothing any more. */
+static struct policy_verdict thaw_before_sending(const struct policy_terms *terms,
+                                                 struct policy_memory *memory,
+                                                 const struct policy_event *event, struct mono now)
+{
+    bool is_silence = memory->cause == CAUSE_MISSING || memory->cause == CAUSE_START_TIMEOUT;
+    if (memory->is_sent || !is_silence) {
+        return unmoved(memory);
+    }
+    if (memory->attempts > 0) {
+        memory->attempts--;
+    }
+    struct policy_verdict verdict = begin(terms, memory, event, now);
+    verdict.action = POLICY_GIVEN_BACK;
+    return verdict;
+}
+
 static struct policy_verdict gone(const struct policy_terms *terms, struct policy_memory *memory,
                                   const struct policy_event *event, struct mono now)
 {
@@ -635,6 +652,7 @@ static policy_handler *const table[][EVENT_N] = {
                           [EVENT_DONE] = done, [EVENT_UNCHANGED] = unchanged, [EVENT_BROKEN] = broken,
                           [EVENT_ABORTED] = aborted, [EVENT_RESET] = reset,
                           [EVENT_HOLD] = hold_before_sending, [EVENT_PAUSED] = hold_before_sending,
+                          [EVENT_THAW] = thaw_before_sending,
                           [EVENT_GONE] = gone},
     [STATE_COOLDOWN] = {[EVENT_RUNNING] = begin_in_cooldown, [EVENT_GOOD] = good,
                         [EVENT_DIED] = die_in_cooldown, [EVENT_PAUSED] = hold, [EVENT_TIMER] = cooldown_timer,

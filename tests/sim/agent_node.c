@@ -537,7 +537,8 @@ static bool port_find(void *arg, const char *name, struct command_facts *out)
     const char *why;
     *out = (struct command_facts){.state = container->state,
                                   .stop_class = container->stop_class,
-                                  .is_docker_restarting = container->is_docker_restarting};
+                                  .is_docker_restarting = container->is_docker_restarting,
+                                  .is_engine_up = event_stream_is_up(node->agent.stream)};
     memory_set_text(out->container_id, sizeof out->container_id, container->id);
     memory_set_text(out->started_at, sizeof out->started_at, container->incarnation);
     out->denied = container_table_is_denied(container, &why) ? why : NULL;

@@ -94,7 +94,7 @@ int64_t sim_calm_since(int host)
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
         since = others[i] > since ? others[i] : since;
     }
-    if (!redis_is_there() || !agent_node_sees(host)) {
+    if (!redis_is_there() || !agent_node_sees(host) || !controller_node_runs(0)) {
         since = sim->now;
     }
     return since;
@@ -406,12 +406,16 @@ void check_act(struct box *box, const char *started_at, enum command_op act)
 void check_class(int host, const char *id, enum stop_class class)
 {
     const struct box *box = sim_box_by_id(id);
-    if (box && class != STOP_NONE) {
-        inv(12,
-            class != STOP_OPERATOR || box->is_operator_stopped || box->is_removed ||
-                box->state == CONTAINER_RUNNING,
-            "the agent of %s says an operator stopped %s", sim->dockers[host]->host, box->name);
+    const struct docker *docker = sim->dockers[host];
+    if (!box || class == STOP_NONE) {
+        return;
     }
+    /* An agent that died in the middle of a shutdown cannot know how it ended. */
+    bool is_blind = sim->now - docker->disturbed_at < 600000 && sim->now - sim->agent_down_at[host] < 600000;
+    inv(12,
+        class != STOP_OPERATOR || is_blind || box->is_operator_stopped || box->is_removed ||
+            box->state == CONTAINER_RUNNING,
+        "the agent of %s says an operator stopped %s", docker->host, box->name);
 }
 
 /* ---- budgets ---- */
@@ -664,7 +668,9 @@ static void check_closed(struct decider *decider)
         const struct told *opening = &told[i];
         struct box *box = sim_box(opening->name);
         struct decider_view view;
+        /* What was removed is over with its removal. */
         bool is_open = opening->type == ALERT_SERVICE_RESTART_FAILED && box && box->good_since != 0 &&
+                       opening->at > box->created_at && opening->at > box->renamed_at &&
                        sim->now - box->good_since > 120000 && is_calm(sim_calm_since(box->docker->index)) &&
                        decider_look(decider, opening->name, &view) && strcmp(view.state, "UP") == 0;
         if (!is_open) {

@@ -452,7 +452,7 @@ struct box *docker_add(struct docker *docker, const char *name, int64_t boot_ms)
     box->grace_label_ms = -1;
     box->policy = DOCKER_POLICY_NO;
     box->state = CONTAINER_CREATED;
-    box->bad_at = sim->now;
+    box->bad_at = box->created_at = sim->now;
     memory_set_text(box->name, sizeof box->name, name);
     snprintf(box->id, sizeof box->id, "%016llx%016llx%016llx%016llx",
              (unsigned long long)dice_next(&docker->dice), (unsigned long long)dice_next(&docker->dice),

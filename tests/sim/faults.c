@@ -144,7 +144,7 @@ static void recreate(struct box *box)
     new->crashes_left = 0;
     new->app_beat = NULL;
     new->in_flight_id[0] = new->last_id[0] = '\0';
-    new->bad_at = sim->now;
+    new->bad_at = new->created_at = sim->now;
     box->successor = new->index;
     docker_start(new, "operator");
 }

@@ -171,6 +171,9 @@ void sim_run(const struct plan *plan, bool is_verbose, struct sim *out)
     sim->dice = dice_of(plan->seed, 3);
     sim->trace = 14695981039346656037u;
     sim->stall_until = sim->clock_jumped_at = INT64_MIN / 2;
+    for (int host = 0; host < HOSTS_MAX; host++) {
+        sim->agent_down_at[host] = INT64_MIN / 2;
+    }
     struct err err;
     if (name_patterns_parse(plan->allow, &sim->allow, &err) != 0 ||
         name_patterns_parse(plan->deny, &sim->deny, &err) != 0) {

@@ -105,7 +105,7 @@ struct box {
     int64_t held_at, released_at;
     int64_t bad_at;     /* the last moment at which it was bad; now, while it is */
     int64_t good_since; /* 0: it is not good */
-    int64_t removed_at, started_by_operator_at, reset_at, killed_at, stopped_at, renamed_at;
+    int64_t created_at, removed_at, started_by_operator_at, reset_at, killed_at, stopped_at, renamed_at;
     struct event *app_beat;
     /* of invariants 3, 4, 22 */
     int64_t sends[64];

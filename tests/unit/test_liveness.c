@@ -73,7 +73,9 @@ static void silence_counts_only_on_a_proven_path(void **state)
 
     table.host->heard[PATH_REDIS] = ago(49000); /* agent and service fell silent together */
     assert_int_equal(OBSERVED_UNKNOWN, observe(&table));
-    table.host->heard[PATH_RPC] = ago(1000); /* the other path proves it */
+    table.host->heard[PATH_RPC] = ago(1000); /* not the path by which the service would have spoken */
+    assert_int_equal(OBSERVED_UNKNOWN, observe(&table));
+    table.host->heard[PATH_REDIS] = ago(1000);
     assert_int_equal(OBSERVED_SILENT, observe(&table));
 
     table.container->state = CONTAINER_EXITED;
