@@ -177,8 +177,24 @@ static void emit(struct decider *decider, struct attempt *attempt, enum action_k
     action_queue_add(&decider->actions, &action);
 }
 
+/* The last look before a command leaves, and before each try of one that never left. False: it was given up,
+ * and the attempt is gone. */
+static bool may_leave(struct decider *decider, struct container *container)
+{
+    enum gate gate = decider_step_gate_again(decider, container);
+    bool is_cooling = !mono_reached(decider->now, container->policy.cooldown_until); /* loaded meanwhile */
+    if (gate == GATE_N && !is_cooling) {
+        return true;
+    }
+    const char *reason = gate == GATE_N ? "cooldown" : gates_reason(gate);
+    decider_say_decision(decider, container, "none", reason, gates_name(gate), "", "");
+    decider_step_kind(decider, container, EVENT_ABORTED);
+    return false;
+}
+
 static void send(struct decider *decider, struct attempt *attempt)
 {
+    attempt->container->policy.is_sent = true;
     attempt->command.epoch = decider->epoch;
     emit(decider, attempt, ACTION_SEND, SEND_ANSWER_MS);
 }
@@ -229,13 +245,9 @@ void decider_attempt_stored(struct decider *decider, struct container *container
         return;
     }
     container->is_store_said = false;
-    enum gate gate = decider_step_gate_again(decider, container);
-    if (gate != GATE_N) {
-        decider_say_decision(decider, container, "none", gates_reason(gate), gates_name(gate), "", "");
-        decider_step_kind(decider, container, EVENT_ABORTED);
+    if (!may_leave(decider, container)) {
         return;
     }
-    container->policy.is_sent = true;
     attempt->phase = PHASE_SENDING;
     attempt->deadline = mono_add(decider->now, outcome_ms(attempt));
     announce(decider, container, attempt);
@@ -321,6 +333,7 @@ static bool cannot_have_arrived(int status)
 static void miss_answer(struct decider *decider, struct attempt *attempt, int status)
 {
     if (attempt->phase == PHASE_SENDING && cannot_have_arrived(status)) {
+        attempt->container->policy.is_sent = false;
         attempt->is_answer_due = false;
         attempt->next_at = mono_add(decider->now, SEND_RETRY_MS);
         return;
@@ -390,7 +403,9 @@ bool decider_attempt_due(struct decider *decider, struct container *container)
     } else if (attempt->is_answer_due) {
         ask_later(decider, attempt);
     } else if (attempt->phase == PHASE_SENDING) {
-        send(decider, attempt);
+        if (may_leave(decider, container)) {
+            send(decider, attempt);
+        }
     } else {
         ask(decider, attempt);
     }
@@ -431,6 +446,17 @@ void decider_attempt_release(struct decider *decider, struct container *containe
 
 /* ---- from another life ---- */
 
+static enum failure_cause cause_of(const struct container *container, const char *reason)
+{
+    if (liveness_is_dead_state(container->state)) {
+        return CAUSE_DEATH;
+    }
+    if (strcmp(reason, policy_cause_name(CAUSE_UNHEALTHY)) == 0) {
+        return CAUSE_UNHEALTHY;
+    }
+    return strcmp(reason, policy_cause_name(CAUSE_START_TIMEOUT)) == 0 ? CAUSE_START_TIMEOUT : CAUSE_MISSING;
+}
+
 void decider_attempt_restore(struct decider *decider, struct container *container)
 {
     const struct restart_state *state = container->stored;
@@ -453,6 +479,7 @@ void decider_attempt_restore(struct decider *decider, struct container *containe
     memory_set_text(command.expect_started_at, sizeof command.expect_started_at, state->incarnation);
     memory_set_text(command.reason, sizeof command.reason, state->last_failure_reason);
     struct attempt *attempt = add(decider, container, &command);
+    container->policy.cause = cause_of(container, state->last_failure_reason);
     attempt->phase = PHASE_ASKING;
     attempt->next_at = decider->now;
     attempt->deadline = mono_add(decider->now, outcome_ms(attempt));

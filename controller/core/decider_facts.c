@@ -330,6 +330,15 @@ static void set_key(struct decider *decider, struct container *container, const 
     liveness_set_key(&decider->liveness, container, beat->service, beat->instance_id);
 }
 
+/* What was known of it before it was seen, stored attempts and holds: before anything is judged. */
+static void greet(struct decider *decider, struct container *container)
+{
+    if (container->policy.state == STATE_NONE) {
+        decider_budget_adopt(decider, container);
+        decider_hold_apply(decider, container);
+    }
+}
+
 /* An agent's word on one container, by beat or by inventory. */
 static void take_agents_word(struct decider *decider, struct container *container, struct host *host,
                              const struct heartbeat *beat, bool is_beat)
@@ -365,18 +374,9 @@ static void take_agents_word(struct decider *decider, struct container *containe
     if (is_routine(container, &news)) {
         return;
     }
+    greet(decider, container);
     take_outcome(decider, container, beat);
     decider_step_judge(decider, container, &news);
-}
-
-/* What was known of it before it was seen: stored attempts, holds. */
-static void greet(struct decider *decider, const char *name)
-{
-    struct container *container = liveness_find(&decider->liveness, name);
-    if (container) {
-        decider_budget_adopt(decider, container);
-        decider_hold_apply(decider, container);
-    }
 }
 
 static void take_agents_beat(struct decider *decider, const struct heartbeat *beat)
@@ -400,9 +400,6 @@ static void take_agents_beat(struct decider *decider, const struct heartbeat *be
     }
     if (claim(decider, container, host, is_alive_word(beat))) {
         take_agents_word(decider, container, host, beat, true);
-    }
-    if (is_new) {
-        greet(decider, beat->container);
     }
 }
 
@@ -492,9 +489,6 @@ static void take_entry(struct decider *decider, struct host *host, const struct 
     container->round = host->round;
     liveness_set_terms(container, &entry->spec);
     take_agents_word(decider, container, host, beat, false);
-    if (is_new) {
-        greet(decider, beat->container);
-    }
 }
 
 /* Those that two inventories in a row left out are gone. */

@@ -160,7 +160,9 @@ static struct gate_inputs gate_inputs(const struct decider *decider, const struc
     return (struct gate_inputs){
         .is_enabled = config->is_enabled,
         .is_leader = decider->is_leader,
-        .is_settling = is_silence && !mono_reached(decider->now, decider->liveness.settled_at),
+        .is_settling =
+            is_silence && (!mono_reached(decider->now, decider->liveness.settled_at) ||
+                           liveness_observe(&decider->liveness, container, decider->now) == OBSERVED_UNKNOWN),
         .is_host_live = liveness_is_host_live(&decider->liveness, host, decider->now),
         .is_denied = is_denied(decider, container),
         .is_own = container->terms.is_own,
@@ -245,7 +247,7 @@ static struct mono retry_at(struct decider *decider, const struct container *con
     if (gate == GATE_BACKOFF) {
         return container->policy.next_attempt_at;
     }
-    if (gate == GATE_SETTLED) {
+    if (gate == GATE_SETTLED && !mono_reached(decider->now, decider->liveness.settled_at)) {
         return decider->liveness.settled_at;
     }
     if (gate != GATE_HOST_LIMIT && gate != GATE_FLEET_LIMIT) {
@@ -448,12 +450,18 @@ static bool may_count_on(struct decider *decider, struct container *container)
     return false;
 }
 
-/* While nothing could be heard of it, its start deadline does not run out: nobody can tell. */
+/* While nothing could be heard of it, its start deadline does not run out: nobody can tell. Nor for one that
+ * says that it is stopping: Docker's state decides. */
 static void postpone_deadline(struct decider *decider, struct container *container)
 {
     struct policy_memory *policy = &container->policy;
     bool is_over = policy->state == STATE_STARTING && mono_reached(decider->now, policy->deadline_at);
-    if (is_over && liveness_observe(&decider->liveness, container, decider->now) == OBSERVED_UNKNOWN) {
+    if (!is_over) {
+        return;
+    }
+    enum observation observation = liveness_observe(&decider->liveness, container, decider->now);
+    bool is_stopping = observation == OBSERVED_ALIVE && liveness_status(container) == BEAT_STOPPING;
+    if (observation == OBSERVED_UNKNOWN || is_stopping) {
         policy->deadline_at = mono_add(decider->now, decider->config->check_interval_ms);
         policy->wake_at = policy->deadline_at;
     }

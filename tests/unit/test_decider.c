@@ -725,6 +725,137 @@ static void the_same_again(void **state)
     assert_memory_equal(&first.id, &fleet.last.id, sizeof first.id);
 }
 
+/* ---- what a review and the simulator found ---- */
+
+static bool say_unchanged(void)
+{
+    bool is_known =
+        decider_observe_unchanged(fleet.decider, "h1", "agent-of-h1", fleet.change, PATH_RPC, fleet_now());
+    fleet_drain();
+    return is_known;
+}
+
+static void say_unchanged_for(int64_t ms)
+{
+    for (int64_t passed = 0; passed < ms; passed += 5000) {
+        say_unchanged();
+        fleet_run(5000);
+    }
+}
+
+static void service_beats(void)
+{
+    struct heartbeat service;
+    heartbeat_init(&service);
+    snprintf(service.service, sizeof service.service, "web");
+    snprintf(service.instance_id, sizeof service.instance_id, "1");
+    service.status = BEAT_HEALTHY;
+    service.timestamp = fleet_wall();
+    fleet_beat(&service);
+}
+
+/* Redis away, and the agent too for a minute: no start deadline may run out for what nobody heard. */
+static void an_agent_lost_while_redis_is_away(void **state)
+{
+    (void)state;
+    fleet_begin("web", "");
+    fleet_go_on(120000, "web", RUNNING, "i1", NULL);
+    decider_redis(fleet.decider, REDIS_AWAY, fleet_now(), fleet_wall());
+    fleet_drain();
+    say_unchanged_for(100000);
+    fleet_run(60000);
+    say_unchanged_for(600000);
+    assert_int_equal(1, fleet_count_alerts(ALERT_AGENT_LOST, NULL));
+    assert_int_equal(0, fleet.sends);
+    assert_state("web", "UP", NULL);
+}
+
+static void a_stored_cooldown_comes_before_the_first_word(void **state)
+{
+    (void)state;
+    struct restart_state stored;
+    restart_state_init(&stored);
+    stored.attempt_count = 3;
+    snprintf(stored.container_id, sizeof stored.container_id, "id-of-web");
+    fleet_begin("web", "");
+    fleet_run(100000);
+    stored.cooldown_until = (struct wall){fleet_wall().ms + 300000};
+    decider_state_loaded(fleet.decider, "web", &stored, fleet_now(), fleet_wall());
+    struct heartbeat sick = fleet_word("h1", "web", RUNNING, "i1");
+    sick.health = HEALTH_UNHEALTHY;
+    sick.status = BEAT_UNHEALTHY;
+    sick.started_at = (struct wall){sick.timestamp.ms - 3600000};
+    fleet_inventory("h1", &sick, 1, NULL);
+    fleet_run(1000);
+    assert_int_equal(0, fleet.sends);
+    assert_state("web", "COOLDOWN", NULL);
+}
+
+static void a_cooldown_that_ends_unheard(void **state)
+{
+    (void)state;
+    fleet_begin("web", "");
+    for (int i = 0; i < 12; i++) {
+        service_beats();
+        fleet_list("web", RUNNING, "i1", app);
+        fleet_run(10000);
+    }
+    for (int i = 0; i < 3000 && strcmp(fleet_look("web").state, "COOLDOWN") != 0; i++) {
+        fleet_list("web", RUNNING, "i1", app);
+        fleet_run(1000);
+    }
+    assert_state("web", "COOLDOWN", NULL);
+    int before = fleet.sends;
+    decider_redis(fleet.decider, REDIS_AWAY, fleet_now(), fleet_wall());
+    fleet_drain();
+    say_unchanged_for(1000000);
+    assert_int_equal(before, fleet.sends);
+}
+
+static void a_resend_passes_the_gates_again(void **state)
+{
+    (void)state;
+    for (int change = 0; change < 4; change++) {
+        fleet_begin("web", "");
+        fleet.send_status = -ECONNREFUSED;
+        fleet_list("web", RUNNING, "i1", NULL);
+        fleet_die("web", "i1", STOP_CRASH, 1);
+        fleet_run(8000);
+        int before = fleet.sends;
+        assert_true(before > 0);
+        struct err err;
+        if (change == 0) {
+            name_patterns_free(&fleet.deny);
+            assert_int_equal(0, name_patterns_parse("web", &fleet.deny, &err));
+        } else if (change == 1) {
+            decider_set_leader(fleet.decider, false, 1, fleet_now());
+        } else if (change == 2) {
+            fleet.config.is_enabled = false;
+        } else {
+            decider_hold(fleet.decider, "all", "all", true, (struct wall){0}, fleet_now(), fleet_wall());
+        }
+        fleet_drain();
+        fleet.send_status = 0;
+        fleet_run(10000);
+        assert_int_equal(before, fleet.sends);
+        assert_int_equal(0, fleet_look("web").attempts); /* it was never used */
+    }
+}
+
+static void stopping_alone_is_no_start_timeout(void **state)
+{
+    (void)state;
+    fleet_begin("web", "");
+    for (int i = 0; i < 60; i++) {
+        struct heartbeat word = fleet_word("h1", "web", RUNNING, "i1");
+        word.status = BEAT_STOPPING;
+        fleet_beat(&word);
+        fleet_inventory("h1", &word, 1, NULL);
+        fleet_run(10000);
+    }
+    assert_int_equal(0, fleet.sends);
+}
+
 /* ---- random histories: what must never be, never is ---- */
 
 struct world {
@@ -858,6 +989,11 @@ int main(void)
         cmocka_unit_test_teardown(unhealthy_beats_count_once_each, end),
         cmocka_unit_test_teardown(a_hold_holds, end),
         cmocka_unit_test_teardown(the_same_again, end),
+        cmocka_unit_test_teardown(an_agent_lost_while_redis_is_away, end),
+        cmocka_unit_test_teardown(a_stored_cooldown_comes_before_the_first_word, end),
+        cmocka_unit_test_teardown(a_cooldown_that_ends_unheard, end),
+        cmocka_unit_test_teardown(a_resend_passes_the_gates_again, end),
+        cmocka_unit_test_teardown(stopping_alone_is_no_start_timeout, end),
         cmocka_unit_test_teardown(random_histories, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
