@@ -28,7 +28,7 @@ struct container_entry {
     bool is_start_pending; /* `start` was seen, the new incarnation is not known yet: pub is the old one */
     struct mono own_until; /* what happens before is our own doing; 0: no command in flight */
     bool is_shutdown_expected; /* its daemon or host went down under it: found dead, it was not an operator */
-    bool is_accused; /* is_daemon_gone since the last loss of the stream: not proven yet */
+    bool is_accused;           /* is_daemon_gone since the last loss of the stream: not proven yet */
     bool is_marked;
     bool is_changed;
     bool is_removed;
