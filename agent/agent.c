@@ -9,11 +9,15 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "agent/beat_maker.h"
 #include "agent/command_server.h"
 #include "agent/core/self_finder.h"
 #include "agent/engine_client.h"
 #include "agent/event_stream.h"
+#include "agent/evidence.h"
 #include "agent/heartbeat_publisher.h"
+#include "agent/metric_reader.h"
+#include "agent/prober.h"
 #include "agent/state_files.h"
 #include "common/key_file.h"
 #include "common/log.h"
@@ -23,8 +27,8 @@
 #define STATE_FILE "agent.state"
 
 enum {
-    FLUSH_SPACING_MS = 10,        /* a storm of events rewrites the registration 100 times a second at most */
-    SAVE_POSITION_MS = 30 * 1000, /* how old the saved position in the event stream may be */
+    FLUSH_SPACING_MS = 10,    /* a storm of events rewrites the registration 100 times a second at most */
+    SAVE_SEEN_MS = 30 * 1000, /* how old what is saved of the seen events may be */
     PROC_TEXT_SIZE = 256 * 1024
 };
 
@@ -93,12 +97,13 @@ static void on_saved(void *arg, const char *failure)
     }
 }
 
-static int load_state(struct agent *agent, int64_t *last_event_ns, struct err *err)
+/* *has_seen: `seen` holds the events that an earlier life saw. */
+static int load_state(struct agent *agent, struct event_window *seen, bool *has_seen, struct err *err)
 {
     cleanup_free char *text = NULL;
     size_t len = 0;
     struct err cause = {0};
-    *last_event_ns = 0;
+    *has_seen = false;
     int status = state_files_prepare(agent->settings->state_dir, err);
     if (status != 0) {
         return status;
@@ -113,7 +118,7 @@ static int load_state(struct agent *agent, int64_t *last_event_ns, struct err *e
     }
     char redis[LIMIT_NAME_SIZE], boot_id[LIMIT_ID_SIZE];
     redis_text(agent, redis);
-    container_table_load(agent->table, text, len, redis, boot_id, last_event_ns);
+    *has_seen = container_table_load(agent->table, text, len, redis, boot_id, seen);
     if (boot_id[0] != '\0' && strcmp(boot_id, agent->boot_id) != 0) {
         container_table_host_booted(agent->table);
     }
@@ -124,19 +129,18 @@ static void save_state(struct agent *agent)
 {
     struct mono now = loop_now(agent->loop);
     uint64_t change = container_table_save_change(agent->table);
-    int64_t event_ns = event_stream_last_event_ns(agent->stream);
-    bool is_position_old =
-        event_ns != agent->saved_event_ns && mono_diff(now, agent->saved_at) >= SAVE_POSITION_MS;
-    if (!container_table_has_swept(agent->table) || (change == agent->saved_change && !is_position_old)) {
+    const struct event_window *seen = event_stream_seen(agent->stream);
+    bool is_seen_old = seen->total != agent->saved_events && mono_diff(now, agent->saved_at) >= SAVE_SEEN_MS;
+    if (!container_table_has_swept(agent->table) || (change == agent->saved_change && !is_seen_old)) {
         return;
     }
     char redis[LIMIT_NAME_SIZE];
     redis_text(agent, redis);
     size_t len;
-    char *text = container_table_save(agent->table, agent->boot_id, redis, event_ns, &len);
+    char *text = container_table_save(agent->table, agent->boot_id, redis, seen, &len);
     state_files_writer_put(agent->writer, text, len);
     agent->saved_change = change;
-    agent->saved_event_ns = event_ns;
+    agent->saved_events = seen->total;
     agent->saved_at = now;
 }
 
@@ -191,8 +195,13 @@ void agent_command_ended(struct agent *agent, const char *container_id, const ch
 char *agent_inventory(struct agent *agent, size_t *len)
 {
     /* As with the registration: before the first list it would say that all containers are gone. */
-    return container_table_has_swept(agent->table) ? heartbeat_publisher_registration(agent->publisher, len)
-                                                   : NULL;
+    return container_table_is_whole(agent->table) ? heartbeat_publisher_registration(agent->publisher, len)
+                                                  : NULL;
+}
+
+bool agent_has_redis(const struct agent *agent)
+{
+    return heartbeat_publisher_has_redis(agent->publisher);
 }
 
 uint64_t agent_change(const struct agent *agent)
@@ -205,6 +214,11 @@ static void on_complaint(void *arg, const char *text)
 {
     (void)arg;
     log_warning("%s", text);
+}
+
+static void on_inspected(struct agent *agent, const struct engine_container *facts)
+{
+    prober_inspected(agent->prober, facts);
 }
 
 /* ---- putting it together ---- */
@@ -256,8 +270,9 @@ int agent_init(struct agent *agent, const struct settings *settings, struct err 
     agent->flush_timer = loop_timer_new(agent->loop, on_flush, agent);
     agent->tick_timer = loop_timer_new(agent->loop, on_tick, agent);
     make_table(agent);
-    int64_t last_event_ns;
-    status = load_state(agent, &last_event_ns, err);
+    struct event_window seen = {.total = 0};
+    bool has_seen = false;
+    status = load_state(agent, &seen, &has_seen, err);
     if (status == 0) {
         status = engine_client_new(agent->loop, settings, &agent->engine, err);
     }
@@ -265,9 +280,16 @@ int agent_init(struct agent *agent, const struct settings *settings, struct err 
         return status;
     }
     agent->writer = state_files_writer_new(agent->loop, settings->state_dir, STATE_FILE, on_saved, agent);
-    agent->saved_event_ns = last_event_ns;
-    agent->stream = event_stream_new(agent, last_event_ns);
+    agent->saved_events = seen.total;
+    agent->stream = event_stream_new(agent, has_seen ? &seen : NULL);
+    agent->prober = prober_new(agent);
+    agent->on_inspected = on_inspected;
+    agent->maker = beat_maker_new(agent->prober);
+    agent->metrics = metric_reader_new(agent);
     agent->publisher = heartbeat_publisher_new(agent);
+    agent->evidence = evidence_new(agent);
+    agent->begin_evidence = evidence_begin;
+    agent->cancel_evidence = evidence_cancel;
     status = command_server_open(agent, &agent->commands, err);
     if (status == 0) {
         make_url(agent);
@@ -284,10 +306,13 @@ void agent_run(struct agent *agent)
     log_info("defib-agent ends");
 }
 
-void agent_reload_keys(struct agent *agent)
+void agent_reload(struct agent *agent)
 {
     struct key_ring keys = {.count = 0};
     struct err err = {0};
+    if (command_server_renew(agent->commands, &err) != 0) {
+        log_error("The certificate stays as it is: %s", err.text);
+    }
     if (key_file_load(agent->settings->key_file, &keys, &err) != 0) {
         log_error("The keys stay as they are: %s", err.text);
         return;
@@ -306,8 +331,12 @@ void agent_fini(struct agent *agent)
         save_state(agent);
     }
     command_server_close(agent->commands);
+    evidence_free(agent->evidence);
     heartbeat_publisher_free(agent->publisher);
+    metric_reader_free(agent->metrics);
+    beat_maker_free(agent->maker);
     event_stream_free(agent->stream);
+    prober_free(agent->prober);
     engine_client_free(agent->engine);
     state_files_writer_free(agent->writer);
     container_table_free(agent->table);

@@ -30,6 +30,12 @@
 struct engine_client;
 struct event_stream;
 struct heartbeat_publisher;
+struct prober;
+struct evidence;
+struct evidence_capture;
+struct command;
+struct beat_maker;
+struct metric_reader;
 struct command_server;
 struct state_files_writer;
 
@@ -45,6 +51,17 @@ struct agent {
     struct container_table *table;
     struct engine_client *engine;
     struct event_stream *stream;
+    struct prober *prober;
+    struct evidence *evidence;
+    struct beat_maker *maker;
+    struct metric_reader *metrics;
+    /* As evidence_begin and evidence_cancel. NULL: nothing is collected before a container is changed. */
+    struct evidence_capture *(*begin_evidence)(struct evidence *evidence, const struct command *command,
+                                               const struct engine_container *facts,
+                                               void (*on_done)(void *arg), void *arg);
+    void (*cancel_evidence)(struct evidence_capture *capture);
+    /* An inspect was taken in; facts are borrowed for the call. NULL: nobody asks. */
+    void (*on_inspected)(struct agent *agent, const struct engine_container *facts);
     struct heartbeat_publisher *publisher;
     struct command_server *commands;
     char url[LIMIT_URL_SIZE];       /* what controllers dial */
@@ -54,7 +71,7 @@ struct agent {
     struct mono flushed_at;
     struct state_files_writer *writer;
     uint64_t saved_change;
-    int64_t saved_event_ns;
+    uint64_t saved_events; /* how many were seen by then */
     struct mono saved_at;
     bool is_save_failing;
 };
@@ -66,7 +83,7 @@ void agent_run(struct agent *agent);
 void agent_fini(struct agent *agent);
 
 /* SIGHUP: the key file once more; one that is no good is logged, and the keys stay. */
-void agent_reload_keys(struct agent *agent);
+void agent_reload(struct agent *agent);
 
 /* Facts in the table may have changed: publishes what did, at the end of this turn of the loop. Every caller
  * of a container_table function that takes facts in calls it afterwards. */
@@ -83,5 +100,8 @@ uint64_t agent_change(const struct agent *agent);
 /* The registration document as it stands now, the payload of `inventory`. Fresh text, given; NULL before the
  * first list of containers, and where it would be too large. */
 char *agent_inventory(struct agent *agent, size_t *len);
+
+/* Redis takes our writes, as far as the last ones told. */
+bool agent_has_redis(const struct agent *agent);
 
 #endif

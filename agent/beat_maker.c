@@ -8,6 +8,7 @@
 
 #include "agent/cgroup_reader.h"
 #include "agent/core/container_beat.h"
+#include "agent/prober.h"
 #include "common/memory.h"
 
 /* A rate over less time than that is noise: a beat right after another one tells the last rate again. */
@@ -18,7 +19,8 @@ struct beat_meter {
     struct cgroup_files *files;
     int64_t cpu_ns; /* at `at`; -1: no reading yet */
     struct mono at;
-    double cpu_pct; /* over the last interval; negative: not known yet */
+    double cpu_pct;       /* over the last interval; negative: not known yet */
+    int64_t memory_bytes; /* as read last, also of a process that is gone; -1: never */
 };
 
 struct entry {
@@ -29,13 +31,15 @@ struct entry {
 };
 
 struct beat_maker {
+    struct prober *prober;
     struct cgroup_reader *reader;
     struct entry *entries;
 };
 
-struct beat_maker *beat_maker_new(void)
+struct beat_maker *beat_maker_new(struct prober *prober)
 {
     struct beat_maker *maker = memory_alloc(sizeof *maker);
+    maker->prober = prober;
     maker->reader = cgroup_reader_new("/proc");
     return maker;
 }
@@ -82,6 +86,7 @@ struct beat_memory *beat_maker_memory(struct beat_maker *maker, const char *id)
         entry->memory.meter = &entry->meter;
         entry->meter.cpu_ns = -1;
         entry->meter.cpu_pct = -1;
+        entry->meter.memory_bytes = -1;
         HASH_ADD_STR(maker->entries, id, entry);
     }
     return &entry->memory;
@@ -89,6 +94,7 @@ struct beat_memory *beat_maker_memory(struct beat_maker *maker, const char *id)
 
 void beat_maker_forget(struct beat_maker *maker, const char *id)
 {
+    prober_forget(maker->prober, id);
     struct entry *entry = find(maker, id);
     if (entry != NULL) {
         remove_entry(maker, entry);
@@ -110,7 +116,9 @@ static void follow_process(struct beat_maker *maker, struct beat_meter *meter,
 {
     if (meter->pid != container->pid) {
         cgroup_files_close(meter->files);
-        *meter = (struct beat_meter){.pid = container->pid, .cpu_ns = -1, .cpu_pct = -1};
+        int64_t memory_bytes = container->pid > 0 ? -1 : meter->memory_bytes;
+        *meter = (struct beat_meter){
+            .pid = container->pid, .cpu_ns = -1, .cpu_pct = -1, .memory_bytes = memory_bytes};
         if (container->pid > 0) {
             meter->files = cgroup_reader_open(maker->reader, container->id, container->pid);
         }
@@ -147,15 +155,33 @@ static void add_metrics(struct beat_maker *maker, struct beat_meter *meter, cons
         heartbeat_set_metric(beat, "cpu_pct", meter->cpu_pct);
     }
     if (usage.memory_bytes >= 0) {
+        meter->memory_bytes = usage.memory_bytes;
         heartbeat_set_metric(beat, "memory_bytes", (double)usage.memory_bytes);
     }
     if (container->memory_limit_bytes > 0) {
         heartbeat_set_metric(beat, "memory_limit_bytes", (double)container->memory_limit_bytes);
     }
+    if (container->memory_limit_bytes > 0 && usage.memory_bytes >= 0) {
+        double share = (double)usage.memory_bytes / (double)container->memory_limit_bytes;
+        heartbeat_set_metric(beat, "memory_pct", round(share * 10000) / 100);
+    }
 }
 
-char *beat_maker_encode(struct beat_maker *maker, const struct container *container, const char *host,
-                        const char *agent, uint64_t seq, struct mono now, struct wall wall, size_t *len)
+int64_t beat_maker_memory_bytes(struct beat_maker *maker, const char *id)
+{
+    const struct entry *entry = find(maker, id);
+    return entry == NULL ? -1 : entry->meter.memory_bytes;
+}
+
+void beat_maker_measure(struct beat_maker *maker, const struct container *container, struct mono now,
+                        struct wall wall, struct heartbeat *beat)
+{
+    add_metrics(maker, beat_maker_memory(maker, container->id)->meter, container, now, wall, beat);
+}
+
+char *beat_maker_encode(struct beat_maker *maker, struct beat_memory *memory,
+                        const struct container *container, const char *host, const char *agent, uint64_t seq,
+                        struct mono now, struct wall wall, size_t *len)
 {
     struct heartbeat beat;
     heartbeat_init(&beat);
@@ -164,7 +190,7 @@ char *beat_maker_encode(struct beat_maker *maker, const struct container *contai
     if (container->spec.has_healthcheck && container->state == CONTAINER_RUNNING) {
         heartbeat_set_check(&beat, "docker_health", container->health != HEALTH_UNHEALTHY);
     }
-    struct beat_memory *memory = beat_maker_memory(maker, container->id);
+    prober_fill(maker->prober, container->id, &beat);
     add_metrics(maker, memory->meter, container, now, wall, &beat);
     char *text = heartbeat_encode(&beat, len);
     heartbeat_fini(&beat);

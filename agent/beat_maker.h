@@ -15,6 +15,7 @@
 #include "proto/keys.h"
 
 struct beat_maker;
+struct prober;
 struct beat_meter; /* CPU and memory of one container */
 
 /* Who writes the key, as far as Redis told. */
@@ -43,7 +44,8 @@ struct beat_memory {
     struct beat_meter *meter;
 };
 
-struct beat_maker *beat_maker_new(void);
+/* The prober is borrowed, and may be NULL: no checks but Docker's. */
+struct beat_maker *beat_maker_new(struct prober *prober);
 void beat_maker_free(struct beat_maker *maker); /* NULL is allowed */
 
 /* Made where it is not there yet. Borrowed until beat_maker_forget. */
@@ -53,8 +55,17 @@ void beat_maker_forget(struct beat_maker *maker, const char *id);
 void beat_maker_each(struct beat_maker *maker, void (*visit)(void *arg, struct beat_memory *memory),
                      void *arg);
 
-/* The whole document as text, fresh, given. host and agent are borrowed. */
-char *beat_maker_encode(struct beat_maker *maker, const struct container *container, const char *host,
-                        const char *agent, uint64_t seq, struct mono now, struct wall wall, size_t *len);
+/* As it was read last, also of one that has died since; -1: never. */
+int64_t beat_maker_memory_bytes(struct beat_maker *maker, const char *id);
+
+/* Adds the metrics alone. */
+void beat_maker_measure(struct beat_maker *maker, const struct container *container, struct mono now,
+                        struct wall wall, struct heartbeat *beat);
+
+/* The whole document as text, fresh, given. `memory` is that of the container; host and agent are borrowed.
+ */
+char *beat_maker_encode(struct beat_maker *maker, struct beat_memory *memory,
+                        const struct container *container, const char *host, const char *agent, uint64_t seq,
+                        struct mono now, struct wall wall, size_t *len);
 
 #endif

@@ -12,7 +12,7 @@
 #include "common/memory.h"
 
 /* Descriptors that stay open; containers beyond that are opened for each reading. */
-enum { KEPT_MAX = 512, TEXT_SIZE = 64 * 1024 };
+enum { KEPT_MAX = 512, TEXT_SIZE = 64 * 1024, IDLE_READINGS = 5 };
 
 struct cgroup_reader {
     char *proc;
@@ -33,6 +33,8 @@ struct cgroup_files {
     struct cgroup_reader *reader;
     struct file files[COUNTER_N];
     bool is_cpu_stat; /* v2: cpu.stat in microseconds, not one number in nanoseconds */
+    struct cgroup_usage last;
+    int idle_readings; /* since the memory was read */
 };
 
 /* ---- where it is mounted ---- */
@@ -187,6 +189,7 @@ struct cgroup_files *cgroup_reader_open(struct cgroup_reader *reader, const char
     struct cgroup_files *files = memory_alloc(sizeof *files);
     files->reader = reader;
     files->files[COUNTER_CPU].fd = files->files[COUNTER_MEMORY].fd = -1;
+    files->last = (struct cgroup_usage){-1, -1};
     if (!open_hierarchy(files, COUNTER_CPU, reader->cpu_mount, text, "cpuacct", id, "cpuacct.usage")) {
         files->is_cpu_stat = true;
         open_hierarchy(files, COUNTER_CPU, reader->unified_mount, text, "", id, "cpu.stat");
@@ -241,19 +244,38 @@ static int64_t parse_number(const char *text)
     return end == text || errno != 0 || value < 0 ? -1 : value;
 }
 
+static int64_t read_cpu(const struct cgroup_files *files)
+{
+    static const char key[] = "usage_usec ";
+    char text[512];
+    if (!read_small(&files->files[COUNTER_CPU], text, sizeof text)) {
+        return -1;
+    }
+    if (!files->is_cpu_stat) {
+        return parse_number(text);
+    }
+    const char *at = strstr(text, key);
+    int64_t micros = at == NULL ? -1 : parse_number(at + sizeof key - 1);
+    return micros >= 0 && micros < INT64_MAX / 1000 ? micros * 1000 : -1;
+}
+
+static int64_t read_memory(const struct cgroup_files *files)
+{
+    char text[64];
+    return read_small(&files->files[COUNTER_MEMORY], text, sizeof text) ? parse_number(text) : -1;
+}
+
 struct cgroup_usage cgroup_files_read(struct cgroup_files *files)
 {
-    struct cgroup_usage usage = {-1, -1};
-    char text[512];
-    if (files != NULL && read_small(&files->files[COUNTER_CPU], text, sizeof text)) {
-        static const char key[] = "usage_usec ";
-        const char *at = files->is_cpu_stat ? strstr(text, key) : text;
-        int64_t value = at == NULL ? -1 : parse_number(files->is_cpu_stat ? at + sizeof key - 1 : at);
-        bool is_micro = files->is_cpu_stat && value >= 0 && value < INT64_MAX / 1000;
-        usage.cpu_ns = is_micro ? value * 1000 : files->is_cpu_stat ? -1 : value;
+    if (files == NULL) {
+        return (struct cgroup_usage){-1, -1};
     }
-    if (files != NULL && read_small(&files->files[COUNTER_MEMORY], text, sizeof text)) {
-        usage.memory_bytes = parse_number(text);
+    int64_t cpu_ns = read_cpu(files);
+    bool is_idle = cpu_ns >= 0 && cpu_ns == files->last.cpu_ns && files->idle_readings < IDLE_READINGS;
+    files->idle_readings = is_idle ? files->idle_readings + 1 : 0;
+    files->last.cpu_ns = cpu_ns;
+    if (!is_idle) {
+        files->last.memory_bytes = read_memory(files);
     }
-    return usage;
+    return files->last;
 }

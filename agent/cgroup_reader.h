@@ -28,7 +28,9 @@ struct cgroup_usage {
     int64_t memory_bytes; /* as the kernel charges it, page cache included; -1: not known */
 };
 
-/* NULL is allowed: nothing is known. */
+/* NULL is allowed: nothing is known. Who used no CPU since the last reading took no memory either: for such a
+ * one the memory is read at every sixth call alone, so that what the kernel reclaimed from it may be told a
+ * minute late. */
 struct cgroup_usage cgroup_files_read(struct cgroup_files *files);
 
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "agent/core/change_rate.h"
+#include "common/fault.h"
 #include "common/log.h"
 #include "common/memory.h"
 
@@ -22,6 +23,7 @@ enum {
 enum job_state {
     JOB_RECEIVED,
     JOB_LOOKING,
+    JOB_CAPTURING,
     JOB_WRITING,
     JOB_ACTING,
     JOB_PROVING,
@@ -38,9 +40,10 @@ struct command_job {
     enum command_op act;
     struct mono received_at;
     struct mono state_since;
-    struct mono watch_until;      /* MONO_NEVER until Docker answered once */
-    struct engine_call *call;     /* open, or NULL */
-    char before[LIMIT_TIME_SIZE]; /* incarnation at the intent; "" before it */
+    struct mono watch_until;          /* MONO_NEVER until Docker answered once */
+    struct engine_call *call;         /* open, or NULL */
+    struct evidence_capture *capture; /* under way, or NULL */
+    char before[LIMIT_TIME_SIZE];     /* incarnation at the intent; "" before it */
     bool is_own_begun;
     bool is_from_disk;
     char cause[LIMIT_DETAIL_SIZE / 2]; /* WATCHING: why nobody knows */
@@ -187,6 +190,7 @@ static void job_end(struct command_job *job, enum answer_code code, const char *
     log_end(job, code, outcome.detail, outcome.took_ms);
     /* Lazy: should the record be lost in a power cut, the intent is there and Docker tells how it ended. */
     remember(runner, &outcome, OUTCOME_FILE_LAZY, NULL, NULL);
+    FAULT_POINT("agent_ended");
     job_own(job, COMMAND_OWN_END);
     char container_id[LIMIT_ID_SIZE];
     memcpy(container_id, job->command.container_id, sizeof container_id);
@@ -210,6 +214,7 @@ static struct command_gate_input gate_input(const struct command_runner *runner,
         .age_ms = job == NULL ? 0 : mono_diff(now, job->received_at),
         .epoch = outcome_log_epoch(runner->log),
         .facts = facts,
+        .is_listed = runner->ports.is_listed(runner->ports.arg),
         .is_busy = is_busy(runner, job, command),
         .changes_short = change_rate_count(runner->rate, command->container, COMMAND_GATE_SHORT_MS, now),
         .changes_long = change_rate_count(runner->rate, command->container, COMMAND_GATE_LONG_MS, now)};
@@ -260,6 +265,7 @@ static void job_watch(struct command_job *job)
 static void on_proved(void *arg, const struct engine_answer *answer, const struct engine_container *container)
 {
     struct command_job *job = arg;
+    FAULT_POINT("agent_proved");
     job->call = NULL;
     if (answer->result != ENGINE_OK) {
         job_end(job, ANSWER_OK, "", "done; which incarnation runs is not known yet");
@@ -284,6 +290,7 @@ static void on_acted(void *arg, const struct engine_answer *answer)
     struct command_job *job = arg;
     const struct command_ports *ports = &job->runner->ports;
     char detail[LIMIT_DETAIL_SIZE];
+    FAULT_POINT("agent_acted");
     job->call = NULL;
     switch (answer->result) {
     case ENGINE_OK:
@@ -320,6 +327,7 @@ static void job_act(struct command_job *job)
     job_own(job, COMMAND_OWN_BEGIN);
     job->call = ports->act(ports->arg, job->act, job->command.container_id, (stop_ms + 999) / 1000,
                            stop_ms + ACT_MARGIN_MS, on_acted, job);
+    FAULT_POINT("agent_asking");
 }
 
 /* ---- write ---- */
@@ -328,6 +336,7 @@ static void job_act(struct command_job *job)
 static void on_written(void *arg, int status, const char *detail)
 {
     struct command_job *job = arg;
+    FAULT_POINT("agent_intent_written");
     if (job->state == JOB_ABANDONED) {
         job_free(job);
         return;
@@ -355,6 +364,27 @@ static void job_write(struct command_job *job)
     memory_set_text(intent.before, sizeof intent.before, job->before);
     job_enter(job, JOB_WRITING);
     remember(job->runner, &intent, OUTCOME_FILE_SYNCED, on_written, job);
+    FAULT_POINT("agent_intent_queued");
+}
+
+/* ---- capture ---- */
+
+static void on_captured(void *arg)
+{
+    struct command_job *job = arg;
+    job->capture = NULL;
+    job_write(job);
+}
+
+static void job_capture(struct command_job *job, const struct engine_container *container)
+{
+    const struct command_ports *ports = &job->runner->ports;
+    if (ports->capture == NULL) {
+        job_write(job);
+        return;
+    }
+    job_enter(job, JOB_CAPTURING);
+    job->capture = ports->capture(ports->arg, &job->command, container, on_captured, job);
 }
 
 /* ---- look ---- */
@@ -364,6 +394,7 @@ static void on_looked(void *arg, const struct engine_answer *answer, const struc
     struct command_job *job = arg;
     struct command_runner *runner = job->runner;
     char detail[LIMIT_DETAIL_SIZE];
+    FAULT_POINT("agent_looked");
     job->call = NULL;
     if (answer->result == ENGINE_NOT_FOUND) {
         job_end(job, ANSWER_NOT_FOUND, "", "Docker knows no such container any more");
@@ -388,7 +419,7 @@ static void on_looked(void *arg, const struct engine_answer *answer, const struc
     }
     job->act = verdict.act;
     memory_set_text(job->before, sizeof job->before, container->started_at);
-    job_write(job);
+    job_capture(job, container);
 }
 
 void command_runner_begin(struct command_runner *runner, struct command_job *job)
@@ -473,6 +504,7 @@ struct command_job *command_runner_receive(struct command_runner *runner, const 
         return NULL;
     }
     command_runner_raise_epoch(runner, command->epoch);
+    FAULT_POINT("agent_received");
     struct command_job *job = job_new(runner, command);
     job->command.stop_timeout_ms =
         command->stop_timeout_ms < STOP_TIMEOUT_MAX_MS ? command->stop_timeout_ms : STOP_TIMEOUT_MAX_MS;
@@ -586,6 +618,9 @@ void command_runner_free(struct command_runner *runner)
     while (runner->jobs != NULL) {
         if (runner->jobs->call != NULL) {
             runner->ports.cancel(runner->ports.arg, runner->jobs->call);
+        }
+        if (runner->jobs->capture != NULL) {
+            runner->ports.drop_capture(runner->ports.arg, runner->jobs->capture);
         }
         job_free(runner->jobs);
     }

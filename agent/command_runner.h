@@ -3,6 +3,7 @@
  *
  *   receive   judged on what the table says; the answer is the receipt, or the refusal
  *   look      a fresh inspect, and the gate once more: the last look
+ *   capture   how it is now is kept as evidence, within 300 ms
  *   write     the intent, synced to disk
  *   act       Docker is asked, start or restart, once
  *   prove     another inspect: which incarnation runs now
@@ -31,12 +32,15 @@
 
 enum command_own { COMMAND_OWN_BEGIN, COMMAND_OWN_END };
 
+struct evidence_capture;
+
 struct command_ports {
     void *arg;
     struct mono (*now)(void *arg);
     struct wall (*wall)(void *arg);
     /* What the table says now; false: no watched container has this name. */
     bool (*find)(void *arg, const char *container, struct command_facts *out);
+    bool (*is_listed)(void *arg); /* the table holds all containers: what is not found does not exist */
     /* As engine_client.h: the callback comes exactly once and later. */
     struct engine_call *(*inspect)(void *arg, const char *container_id, engine_inspect_callback on_done,
                                    void *done_arg);
@@ -44,6 +48,12 @@ struct command_ports {
                                int64_t stop_timeout_secs, int64_t timeout_ms, engine_callback on_done,
                                void *done_arg);
     void (*cancel)(void *arg, struct engine_call *call);
+    /* Keeps how the container is before it is changed; facts are borrowed for the call. on_done comes once,
+     * later and within 300 ms. capture may be NULL: nothing is kept. */
+    struct evidence_capture *(*capture)(void *arg, const struct command *command,
+                                        const struct engine_container *facts, void (*on_done)(void *arg),
+                                        void *done_arg);
+    void (*drop_capture)(void *arg, struct evidence_capture *capture); /* no on_done any more */
     /* Between the two, deaths and stops of this container are our own doing. */
     void (*own)(void *arg, const char *container_id, enum command_own what);
     /* A command that was accepted has ended. */

@@ -8,12 +8,18 @@
 #include "agent/core/container_table.h"
 #include "agent/engine_client.h"
 #include "agent/event_stream.h"
+#include "common/fault.h"
 #include "agent/outcome_file.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/rpc.h"
 
-enum { TICK_MS = 1000, INSPECT_TIMEOUT_MS = 10 * 1000, REQUEST_MAX_BYTES = LIMIT_COMMAND_BYTES + 1024 };
+enum {
+    TICK_MS = 1000,
+    CUT_LINE_MS = 60 * 1000,
+    INSPECT_TIMEOUT_MS = 10 * 1000,
+    REQUEST_MAX_BYTES = LIMIT_COMMAND_BYTES + 1024
+};
 
 struct command_server {
     struct agent *agent;
@@ -24,6 +30,8 @@ struct command_server {
     struct rpc_server *rpc;
     struct loop_timer *tick;
     bool is_ticking;
+    size_t cut; /* connections, since the last line about them */
+    struct mono may_tell_cut_at;
 };
 
 /* ---- what the runner and the desk see of the agent ---- */
@@ -60,6 +68,11 @@ static bool port_find(void *arg, const char *name, struct command_facts *out)
     return true;
 }
 
+static bool port_is_listed(void *arg)
+{
+    return container_table_has_swept(((const struct command_server *)arg)->agent->table);
+}
+
 static struct engine_call *port_inspect(void *arg, const char *container_id, engine_inspect_callback on_done,
                                         void *done_arg)
 {
@@ -75,6 +88,19 @@ static struct engine_call *port_act(void *arg, enum command_op act, const char *
     return act == OP_RESTART
                ? engine_client_restart(engine, container_id, stop_timeout_secs, timeout_ms, on_done, done_arg)
                : engine_client_start(engine, container_id, timeout_ms, on_done, done_arg);
+}
+
+static struct evidence_capture *port_capture(void *arg, const struct command *command,
+                                             const struct engine_container *facts, void (*on_done)(void *arg),
+                                             void *done_arg)
+{
+    struct agent *agent = ((struct command_server *)arg)->agent;
+    return agent->begin_evidence(agent->evidence, command, facts, on_done, done_arg);
+}
+
+static void port_drop_capture(void *arg, struct evidence_capture *capture)
+{
+    ((struct command_server *)arg)->agent->cancel_evidence(capture);
 }
 
 static void port_cancel(void *arg, struct engine_call *call)
@@ -133,6 +159,11 @@ static char *desk_inventory(void *arg, size_t *len)
     return agent_inventory(((struct command_server *)arg)->agent, len);
 }
 
+static bool desk_has_redis(void *arg)
+{
+    return agent_has_redis(((struct command_server *)arg)->agent);
+}
+
 /* ---- the door ---- */
 
 static void keep_ticking(struct command_server *server)
@@ -161,8 +192,23 @@ static void on_request(void *arg, struct rpc_request *request, const uint8_t *by
     cleanup_free uint8_t *answer = command_desk_answer(server->desk, bytes, len, &answer_len, &job);
     rpc_request_reply(request, answer, answer_len);
     if (job != NULL) {
+        FAULT_POINT("agent_receipt_sent");
         command_runner_begin(server->runner, job);
         keep_ticking(server);
+    }
+}
+
+static void on_cut(void *arg, size_t count, const char *last_peer)
+{
+    struct command_server *server = arg;
+    struct mono now = loop_now(server->agent->loop);
+    server->cut += count;
+    if (mono_reached(now, server->may_tell_cut_at)) {
+        log_warning("%zu connections to the command port never finished their handshake and were closed, the "
+                    "last from %s",
+                    server->cut, last_peer);
+        server->cut = 0;
+        server->may_tell_cut_at = mono_add(now, CUT_LINE_MS);
     }
 }
 
@@ -171,6 +217,7 @@ static int open_memory(struct command_server *server, struct err *err)
     static const struct command_ports PORTS = {.now = port_now,
                                                .wall = port_wall,
                                                .find = port_find,
+                                               .is_listed = port_is_listed,
                                                .inspect = port_inspect,
                                                .act = port_act,
                                                .cancel = port_cancel,
@@ -192,6 +239,10 @@ static int open_memory(struct command_server *server, struct err *err)
     }
     struct command_ports ports = PORTS;
     ports.arg = server;
+    if (server->agent->begin_evidence != NULL) {
+        ports.capture = port_capture;
+        ports.drop_capture = port_drop_capture;
+    }
     server->runner = command_runner_new(&ports, settings->host, image, len);
     return 0;
 }
@@ -204,7 +255,8 @@ static void open_desk(struct command_server *server)
                                                  .arg = server,
                                                  .now = port_now,
                                                  .change = desk_change,
-                                                 .inventory = desk_inventory};
+                                                 .inventory = desk_inventory,
+                                                 .has_redis = desk_has_redis};
     server->desk = command_desk_new(&options);
     command_desk_set_keys(server->desk, &server->agent->keys);
 }
@@ -214,18 +266,31 @@ static const char *or_null(const char *text)
     return text != NULL && text[0] != '\0' ? text : NULL;
 }
 
+static struct rpc_tls tls_files(const struct settings *settings)
+{
+    return (struct rpc_tls){.ca_file = or_null(settings->tls_ca_file),
+                            .cert_file = or_null(settings->tls_cert_file),
+                            .key_file = or_null(settings->tls_key_file)};
+}
+
 static int open_door(struct command_server *server, struct err *err)
 {
     const struct settings *settings = server->agent->settings;
-    const struct rpc_tls tls = {.ca_file = or_null(settings->tls_ca_file),
-                                .cert_file = or_null(settings->tls_cert_file),
-                                .key_file = or_null(settings->tls_key_file)};
+    const struct rpc_tls tls = tls_files(settings);
     const struct rpc_server_options options = {.url = settings->listen_url,
                                                .tls = &tls,
                                                .max_bytes = REQUEST_MAX_BYTES,
                                                .on_request = on_request,
+                                               .on_cut = on_cut,
                                                .arg = server};
+    server->may_tell_cut_at = loop_now(server->agent->loop);
     return rpc_server_open(server->agent->loop, &options, &server->rpc, err);
+}
+
+int command_server_renew(struct command_server *server, struct err *err)
+{
+    const struct rpc_tls tls = tls_files(server->agent->settings);
+    return rpc_server_renew(server->rpc, &tls, err);
 }
 
 int command_server_open(struct agent *agent, struct command_server **out, struct err *err)

@@ -32,6 +32,9 @@ uint64_t command_server_epoch(const struct command_server *server);
 /* After SIGHUP. Copies them; requests in flight are not affected. */
 void command_server_set_keys(struct command_server *server, const struct key_ring *keys);
 
+/* After SIGHUP. The certificate files are read again, if TLS is in use. 0, or -errno: all stays as it was. */
+int command_server_renew(struct command_server *server, struct err *err);
+
 size_t command_server_in_flight(const struct command_server *server);
 struct command_desk_counters command_server_counters(const struct command_server *server);
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/clock.h"
 #include "common/http_client.h"
@@ -34,7 +35,9 @@ struct engine_call {
         engine_inspect_callback inspect;
         engine_list_callback list;
         engine_info_callback info;
+        engine_run_callback run;
         engine_callback plain;
+        engine_bytes_callback bytes;
     } on_done;
     void *arg;
     struct engine_events_handlers events;
@@ -87,6 +90,20 @@ static int read_place(const struct settings *settings, char base[LIMIT_URL_SIZE]
     return 0;
 }
 
+static int find_certificate(const char *folder, const char *name, char out[LIMIT_URL_SIZE], struct err *err)
+{
+    int len = snprintf(out, LIMIT_URL_SIZE, "%s/%s", folder, name);
+    if (len >= LIMIT_URL_SIZE) {
+        return err_set(err, ENAMETOOLONG, "DOCKER_CERT_PATH: allowed are %d bytes", LIMIT_URL_SIZE - 16);
+    }
+    if (access(out, R_OK) != 0) {
+        return err_set(err, errno,
+                       "DOCKER_CERT_PATH=%s: cannot read %s: %s; wanted are ca.pem, cert.pem and key.pem",
+                       folder, out, strerror(errno));
+    }
+    return 0;
+}
+
 int engine_client_new(struct loop *loop, const struct settings *settings, struct engine_client **out,
                       struct err *err)
 {
@@ -99,9 +116,11 @@ int engine_client_new(struct loop *loop, const struct settings *settings, struct
     }
     const char *certs = or_null(settings->docker_cert_path);
     if (certs != NULL && options.unix_path == NULL) {
-        snprintf(ca, sizeof ca, "%s/ca.pem", certs);
-        snprintf(cert, sizeof cert, "%s/cert.pem", certs);
-        snprintf(key, sizeof key, "%s/key.pem", certs);
+        if (find_certificate(certs, "ca.pem", ca, err) != 0 ||
+            find_certificate(certs, "cert.pem", cert, err) != 0 ||
+            find_certificate(certs, "key.pem", key, err) != 0) {
+            return -EINVAL;
+        }
         options.ca_file = ca;
         options.cert_file = cert;
         options.key_file = key;
@@ -297,6 +316,24 @@ static void deliver_info(struct engine_call *call, struct engine_answer *answer,
     call->on_done.info(call->arg, answer, answer->result == ENGINE_OK ? &info : NULL);
 }
 
+static void deliver_run(struct engine_call *call, struct engine_answer *answer,
+                        const struct http_response *response)
+{
+    char id[LIMIT_ID_SIZE] = "";
+    struct err err = {0};
+    if (answer->result == ENGINE_OK && engine_json_network_id(response->body, response->len, id, &err) != 0) {
+        fail_answer(call, answer, &err);
+    }
+    call->on_done.run(call->arg, answer, id);
+}
+
+static void deliver_bytes(struct engine_call *call, struct engine_answer *answer,
+                          const struct http_response *response)
+{
+    bool is_well = answer->result == ENGINE_OK;
+    call->on_done.bytes(call->arg, answer, is_well ? response->body : "", is_well ? response->len : 0);
+}
+
 /* ---- calls ---- */
 
 static struct engine_call *new_call(struct engine_client *client, void *arg)
@@ -364,6 +401,16 @@ struct engine_call *engine_client_info(struct engine_client *client, int64_t tim
     return call;
 }
 
+struct engine_call *engine_client_run(struct engine_client *client, int64_t timeout_ms,
+                                      engine_run_callback on_done, void *arg)
+{
+    struct engine_call *call = new_call(client, arg);
+    call->deliver = deliver_run;
+    call->on_done.run = on_done;
+    send(call, "GET", timeout_ms, "/networks/bridge");
+    return call;
+}
+
 struct engine_call *engine_client_ping(struct engine_client *client, int64_t timeout_ms,
                                        engine_callback on_done, void *arg)
 {
@@ -371,6 +418,27 @@ struct engine_call *engine_client_ping(struct engine_client *client, int64_t tim
     call->deliver = deliver_plain;
     call->on_done.plain = on_done;
     send(call, "HEAD", timeout_ms, "/_ping");
+    return call;
+}
+
+struct engine_call *engine_client_ask(struct engine_client *client, const struct engine_ask *ask,
+                                      engine_bytes_callback on_done, void *arg)
+{
+    struct engine_call *call = new_call(client, arg);
+    call->deliver = deliver_bytes;
+    call->on_done.bytes = on_done;
+    char path[PATH_SIZE];
+    snprintf(path, sizeof path, "/v%s%s", client->version, ask->path);
+    struct http_request request = {
+        .method = ask->method,
+        .path = path,
+        .body = ask->body,
+        .timeout_ms = ask->timeout_ms,
+        .max_bytes = ask->max_bytes,
+        .on_done = on_response,
+        .arg = call,
+    };
+    call->http = http_client_send(client->http, &request);
     return call;
 }
 

@@ -56,6 +56,7 @@ typedef void (*engine_list_callback)(void *arg, const struct engine_answer *answ
                                      const struct engine_summary *containers, size_t count);
 typedef void (*engine_info_callback)(void *arg, const struct engine_answer *answer,
                                      const struct engine_info *info);
+typedef void (*engine_run_callback)(void *arg, const struct engine_answer *answer, const char *run_id);
 typedef void (*engine_callback)(void *arg, const struct engine_answer *answer);
 
 struct engine_call *engine_client_inspect(struct engine_client *client, const char *id, int64_t timeout_ms,
@@ -65,10 +66,29 @@ struct engine_call *engine_client_list(struct engine_client *client, int64_t tim
 struct engine_call *engine_client_info(struct engine_client *client, int64_t timeout_ms,
                                        engine_info_callback on_done, void *arg);
 
+/* What names this run of the daemon: the id of its network `bridge`, which dockerd makes anew at each start,
+ * unless it finds containers that live on (live-restore). "" where there is none (--bridge none, no dockerd)
+ * or it cannot be read. */
+struct engine_call *engine_client_run(struct engine_client *client, int64_t timeout_ms,
+                                      engine_run_callback on_done, void *arg);
+
 /* Whether it takes a new connection and answers. A dockerd that shuts down does not, while it still serves
  * the connections that it has. */
 struct engine_call *engine_client_ping(struct engine_client *client, int64_t timeout_ms,
                                        engine_callback on_done, void *arg);
+
+/* Any other call: `path` begins behind the version ("/exec/…/json"), `body` is JSON or NULL, at most
+ * max_bytes of an answer are taken (more is ENGINE_FAILED). A POST is never repeated. The bytes are the body
+ * of a 2xx answer, borrowed for the callback, "" where there is none. */
+typedef void (*engine_bytes_callback)(void *arg, const struct engine_answer *answer, const char *bytes,
+                                      size_t len);
+struct engine_ask {
+    const char *method, *path, *body;
+    int64_t timeout_ms;
+    size_t max_bytes;
+};
+struct engine_call *engine_client_ask(struct engine_client *client, const struct engine_ask *ask,
+                                      engine_bytes_callback on_done, void *arg);
 
 /* Always on fresh connections and never repeated. timeout_ms is the whole deadline: for a restart it must
  * leave room for the stop (stop_timeout_secs, whole seconds, is what Docker waits before it kills).

@@ -19,7 +19,10 @@ enum {
     RETRY_FIRST_MS = 100,
     RETRY_MAX_MS = 5 * 1000,
     INSPECT_RETRY_MS = 2 * 1000,
-    INSPECTS_MAX = 4
+    INSPECTS_MAX = 4,
+    EVERYTHING_NS = 1,    /* `since`: the oldest that it remembers, by any clock */
+    REPLAY_MS = 1000,     /* what it remembers it tells at once: by so long after the list only news comes */
+    CLOCK_SLACK_MS = 1000 /* between its clock and the answer that told it */
 };
 
 struct inspect {
@@ -30,7 +33,7 @@ struct inspect {
 
 struct event_stream {
     struct agent *agent;
-    struct engine_call *info, *events, *list, *ping;
+    struct engine_call *info, *run, *events, *list, *ping;
     struct inspect inspects[INSPECTS_MAX];
     struct loop_timer *retry, *pinger, *resync, *proof, *inspect_retry;
     int64_t retry_ms;
@@ -42,10 +45,13 @@ struct event_stream {
     bool is_proof_pending;      /* what daemon this is has not been told to the table yet */
     enum container_sweep sweep; /* of the list that is under way */
     struct engine_info engine;
-    bool is_going;        /* nobody listens any more, the stream is still there */
-    struct mono asked_at; /* the ping that is under way */
-    int64_t last_event_ns;
-    int64_t proof_ns; /* an event as old as this proves that the daemon is the same; 0: nothing can */
+    char run_id[LIMIT_ID_SIZE]; /* of the daemon behind this connection, "": not known */
+    bool is_going;              /* nobody listens any more, the stream is still there */
+    struct mono asked_at;       /* the ping that is under way */
+    struct mono told_at;        /* when `engine` came */
+    struct event_window seen;
+    struct mono replay_until; /* till then what comes may be of the past */
+    bool has_past; /* there was a stream before, in this life or an earlier one: the unseen is news */
     struct event_stream_counters counters;
 };
 
@@ -70,6 +76,9 @@ static void on_inspect(void *arg, const struct engine_answer *answer,
     inspect->call = NULL;
     if (container != NULL) {
         container_table_inspected(table, container, now_of(stream));
+        if (stream->agent->on_inspected != NULL) {
+            stream->agent->on_inspected(stream->agent, container);
+        }
     } else if (answer->result == ENGINE_NOT_FOUND) {
         container_table_inspect_gone(table, inspect->id, now_of(stream));
     } else {
@@ -149,6 +158,7 @@ static void tell_down(struct event_stream *stream, const struct engine_answer *a
 static void drop_connection(struct event_stream *stream)
 {
     cancel(&stream->info);
+    cancel(&stream->run);
     cancel(&stream->events);
     cancel(&stream->list);
     cancel(&stream->ping);
@@ -158,6 +168,7 @@ static void drop_connection(struct event_stream *stream)
     stream->is_proof_pending = false;
     if (stream->has_stream) {
         stream->has_stream = false;
+        stream->has_past = true;
         stream->was_refused = stream->is_going;
         stream->is_going = false;
         container_table_stream_lost(stream->agent->table, now_of(stream));
@@ -174,7 +185,21 @@ static const char *daemon_word(enum container_daemon daemon)
                                             : "unknown daemon";
 }
 
-static void settle_proof(struct event_stream *stream, int64_t first_event_ns)
+/* A daemon remembers its events in memory: one that tells what we saw before has not been restarted. */
+enum proof { PROOF_NONE, PROOF_SAME };
+
+static enum container_daemon daemon_of(const struct event_stream *stream, enum proof proof)
+{
+    const char *before = stream->seen.run_id;
+    if (proof == PROOF_NONE && stream->run_id[0] != '\0' && before[0] != '\0') {
+        return strcmp(stream->run_id, before) == 0 ? CONTAINER_DAEMON_SAME : CONTAINER_DAEMON_NEW;
+    }
+    return proof == PROOF_SAME   ? CONTAINER_DAEMON_SAME
+           : stream->was_refused ? CONTAINER_DAEMON_NEW
+                                 : CONTAINER_DAEMON_UNKNOWN;
+}
+
+static void settle_proof(struct event_stream *stream, enum proof proof)
 {
     if (!stream->is_proof_pending) {
         return;
@@ -182,10 +207,8 @@ static void settle_proof(struct event_stream *stream, int64_t first_event_ns)
     stream->is_proof_pending = false;
     stream->has_stream = true;
     loop_timer_stop(stream->proof);
-    bool is_same = first_event_ns != 0 && first_event_ns <= stream->proof_ns;
-    enum container_daemon daemon = is_same               ? CONTAINER_DAEMON_SAME
-                                   : stream->was_refused ? CONTAINER_DAEMON_NEW
-                                                         : CONTAINER_DAEMON_UNKNOWN;
+    enum container_daemon daemon = daemon_of(stream, proof);
+    memory_set_text(stream->seen.run_id, sizeof stream->seen.run_id, stream->run_id);
     log_debug("Docker Engine: %s", daemon_word(daemon));
     container_table_stream_back(stream->agent->table, daemon, stream->engine.is_live_restore, now_of(stream));
     agent_facts_changed(stream->agent);
@@ -194,10 +217,35 @@ static void settle_proof(struct event_stream *stream, int64_t first_event_ns)
 
 static void on_proof_timer(void *arg)
 {
-    settle_proof(arg, 0);
+    settle_proof(arg, PROOF_NONE);
 }
 
 /* ---- the stream ---- */
+
+/* Of the past is what happened before the Engine's clock was asked; and what claims to be of the future was
+ * written by a clock that has been set back since. A live event of that moment is neither. */
+static bool is_history(const struct event_stream *stream, const struct engine_event *event)
+{
+    int64_t passed_ms = mono_diff(now_of(stream), stream->told_at);
+    int64_t since_ms = (event->time_ns - stream->engine.system_time_ns) / 1000000;
+    return !mono_reached(now_of(stream), stream->replay_until) &&
+           (since_ms < 0 || since_ms > passed_ms + CLOCK_SLACK_MS);
+}
+
+static void take_event(struct event_stream *stream, const struct engine_event *event)
+{
+    bool is_past = is_history(stream, event);
+    if (is_past && !stream->has_past) {
+        return; /* of before our time */
+    }
+    stream->counters.events++;
+    container_table_event(stream->agent->table, event, is_past, now_of(stream));
+    if (event->action == ENGINE_ACTION_STOP || event->action == ENGINE_ACTION_DIE) {
+        event_stream_prove(stream); /* whichever of the two comes last */
+    }
+    agent_facts_changed(stream->agent);
+    pump_inspects(stream);
+}
 
 static void on_line(void *arg, const char *line, size_t len)
 {
@@ -209,17 +257,10 @@ static void on_line(void *arg, const char *line, size_t len)
         log_debug("Docker event is not used: %s", err.text);
         return;
     }
-    settle_proof(stream, event.time_ns);
-    if (event.time_ns > stream->last_event_ns) {
-        stream->counters.events++;
-        stream->last_event_ns = event.time_ns;
-        bool is_history = event.time_ns < stream->engine.system_time_ns;
-        container_table_event(stream->agent->table, &event, is_history, now_of(stream));
-        if (event.action == ENGINE_ACTION_STOP || event.action == ENGINE_ACTION_DIE) {
-            event_stream_prove(stream); /* whichever of the two comes last */
-        }
-        agent_facts_changed(stream->agent);
-        pump_inspects(stream);
+    bool is_new = event_window_add(&stream->seen, event_window_mark(&event));
+    settle_proof(stream, is_new ? PROOF_NONE : PROOF_SAME);
+    if (is_new) {
+        take_event(stream, &event);
     }
     engine_event_fini(&event);
 }
@@ -236,15 +277,11 @@ static void on_end(void *arg, const struct engine_answer *answer)
 static void start_stream(struct event_stream *stream)
 {
     const struct engine_events_handlers handlers = {.on_line = on_line, .on_end = on_end, .arg = stream};
-    stream->proof_ns = stream->last_event_ns;
-    if (stream->last_event_ns == 0) {
-        stream->last_event_ns = stream->engine.system_time_ns;
-    }
-    /* The last event comes once more where the daemon still remembers it: that is the proof. */
     stream->is_proof_pending = true;
-    stream->events = engine_client_events(stream->agent->engine, stream->last_event_ns, &handlers);
-    if (stream->proof_ns == 0) {
-        settle_proof(stream, 0);
+    stream->replay_until = MONO_NEVER;
+    stream->events = engine_client_events(stream->agent->engine, EVERYTHING_NS, &handlers);
+    if (event_window_count(&stream->seen) == 0) {
+        settle_proof(stream, PROOF_NONE);
     } else {
         loop_timer_start(stream->proof, PROOF_WAIT_MS, 0);
     }
@@ -266,6 +303,7 @@ static void on_list(void *arg, const struct engine_answer *answer, const struct 
     struct agent *agent = stream->agent;
     bool is_first = !container_table_has_swept(agent->table);
     container_table_sweep(agent->table, rows, count, stream->sweep, now_of(stream));
+    stream->replay_until = mono_min(stream->replay_until, mono_add(now_of(stream), REPLAY_MS));
     stream->counters.resyncs++;
     stream->retry_ms = RETRY_FIRST_MS;
     if (!stream->is_up || is_first) {
@@ -345,6 +383,22 @@ void event_stream_prove(struct event_stream *stream)
 
 /* ---- connect ---- */
 
+static void on_run(void *arg, const struct engine_answer *answer, const char *run_id)
+{
+    struct event_stream *stream = arg;
+    stream->run = NULL;
+    if (answer->result == ENGINE_UNREACHABLE || answer->result == ENGINE_LOST) {
+        stream->was_refused |= answer->result == ENGINE_UNREACHABLE;
+        tell_down(stream, answer);
+        retry_later(stream);
+        return;
+    }
+    memory_set_text(stream->run_id, sizeof stream->run_id, run_id);
+    loop_timer_start(stream->pinger, PING_INTERVAL_MS, PING_INTERVAL_MS);
+    loop_timer_start(stream->resync, RESYNC_INTERVAL_MS, RESYNC_INTERVAL_MS);
+    start_stream(stream);
+}
+
 static void on_info(void *arg, const struct engine_answer *answer, const struct engine_info *info)
 {
     struct event_stream *stream = arg;
@@ -356,15 +410,14 @@ static void on_info(void *arg, const struct engine_answer *answer, const struct 
         return;
     }
     stream->engine = *info;
+    stream->told_at = now_of(stream);
     stream->counters.connects++;
-    loop_timer_start(stream->pinger, PING_INTERVAL_MS, PING_INTERVAL_MS);
-    loop_timer_start(stream->resync, RESYNC_INTERVAL_MS, RESYNC_INTERVAL_MS);
-    start_stream(stream);
+    stream->run = engine_client_run(stream->agent->engine, CALL_TIMEOUT_MS, on_run, stream);
 }
 
 static void connect_engine(struct event_stream *stream)
 {
-    if (stream->info == NULL && stream->events == NULL) {
+    if (stream->info == NULL && stream->run == NULL && stream->events == NULL) {
         stream->info = engine_client_info(stream->agent->engine, CALL_TIMEOUT_MS, on_info, stream);
     }
 }
@@ -374,12 +427,15 @@ static void on_retry(void *arg)
     connect_engine(arg);
 }
 
-struct event_stream *event_stream_new(struct agent *agent, int64_t since_ns)
+struct event_stream *event_stream_new(struct agent *agent, const struct event_window *seen)
 {
     struct event_stream *stream = memory_alloc(sizeof *stream);
     stream->agent = agent;
     stream->retry_ms = RETRY_FIRST_MS;
-    stream->last_event_ns = since_ns;
+    if (seen != NULL) {
+        stream->seen = *seen;
+        stream->has_past = true;
+    }
     for (size_t i = 0; i < INSPECTS_MAX; i++) {
         stream->inspects[i].stream = stream;
     }
@@ -398,6 +454,7 @@ void event_stream_free(struct event_stream *stream)
         return;
     }
     cancel(&stream->info);
+    cancel(&stream->run);
     cancel(&stream->events);
     cancel(&stream->list);
     cancel(&stream->ping);
@@ -434,9 +491,9 @@ const char *event_stream_engine_version(const struct event_stream *stream)
     return stream->engine.version;
 }
 
-int64_t event_stream_last_event_ns(const struct event_stream *stream)
+const struct event_window *event_stream_seen(const struct event_stream *stream)
 {
-    return stream->last_event_ns;
+    return &stream->seen;
 }
 
 struct event_stream_counters event_stream_counters(const struct event_stream *stream)

@@ -12,10 +12,13 @@
 
 #include "agent/agent.h"
 #include "agent/beat_maker.h"
+#include "agent/beat_restorer.h"
 #include "agent/command_server.h"
 #include "agent/core/container_beat.h"
 #include "agent/engine_client.h"
 #include "agent/event_stream.h"
+#include "agent/prober.h"
+#include "common/fingerprint.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/redis_link.h"
@@ -28,6 +31,7 @@ struct heartbeat_publisher {
     struct agent *agent;
     struct redis_link *link;
     struct beat_maker *maker;
+    struct beat_restorer *restorer;
     struct loop_timer *timer;
     char ttl_ms[24]; /* as the command wants it */
     uint64_t seq;
@@ -35,13 +39,15 @@ struct heartbeat_publisher {
     bool has_set_get; /* until this server says otherwise */
     bool is_error_told;
     bool is_size_told;
+    bool is_registered;         /* since this connection came up … */
+    uint64_t registered_change; /* … with this */
     int64_t beats, intervals, redis_losses;
 };
 
 enum beat_occasion { BEAT_INTERVAL, BEAT_CHANGE };
 
 static void publish(struct heartbeat_publisher *publisher, const struct container *container,
-                    enum beat_occasion occasion);
+                    struct beat_memory *memory, enum beat_occasion occasion);
 static void publish_all(struct heartbeat_publisher *publisher);
 
 static struct mono now_of(const struct heartbeat_publisher *publisher)
@@ -52,16 +58,21 @@ static struct mono now_of(const struct heartbeat_publisher *publisher)
 /* ---- commands ---- */
 
 /* Who a command was about; lives until its answer. */
+/* What stood in a heartbeat's key comes back whole, whoever wrote it. */
+enum { REPLY_MAX_BYTES = 1 << 20 };
+
 struct pending {
     struct heartbeat_publisher *publisher;
     char id[LIMIT_ID_SIZE];
+    uint64_t expected; /* fingerprint of what we wrote there last, which should be the answer; 0: nothing */
 };
 
-static struct pending *pending_new(struct heartbeat_publisher *publisher, const char *id)
+static struct pending *pending_new(struct heartbeat_publisher *publisher, const char *id, uint64_t expected)
 {
     struct pending *pending = memory_alloc(sizeof *pending);
     pending->publisher = publisher;
     memory_set_text(pending->id, sizeof pending->id, id);
+    pending->expected = expected;
     return pending;
 }
 
@@ -95,10 +106,10 @@ static void command(struct heartbeat_publisher *publisher, int argc, const char 
 }
 
 /* True where the command is on its way, and the callback will free the pending one. */
-static bool ask(struct heartbeat_publisher *publisher, redis_link_callback on_reply, const char *id, int argc,
-                const char *const *argv, const size_t *lens)
+static bool ask(struct heartbeat_publisher *publisher, redis_link_callback on_reply, const char *id,
+                uint64_t expected, int argc, const char *const *argv, const size_t *lens)
 {
-    struct pending *pending = pending_new(publisher, id);
+    struct pending *pending = pending_new(publisher, id, expected);
     if (redis_link_command(publisher->link, on_reply, pending, argc, argv, lens) == 0) {
         return true;
     }
@@ -112,16 +123,12 @@ static void delete_key(struct heartbeat_publisher *publisher, const char *key)
     command(publisher, 2, argv, NULL);
 }
 
-/* ---- whose key is it? ---- */
-
-static uint64_t hash_of(const char *bytes, size_t len)
+void heartbeat_publisher_send(struct heartbeat_publisher *publisher, int argc, const char *const *argv)
 {
-    uint64_t hash = 14695981039346656037u;
-    for (size_t i = 0; i < len; i++) {
-        hash = (hash ^ (unsigned char)bytes[i]) * 1099511628211u;
-    }
-    return hash;
+    command(publisher, argc, argv, NULL);
 }
+
+/* ---- whose key is it? ---- */
 
 enum writer { WRITER_NONE, WRITER_US, WRITER_OTHER_AGENT, WRITER_APP };
 
@@ -181,11 +188,14 @@ static void on_old_value(void *arg, const struct redis_reply *reply)
         return;
     }
     publisher->is_error_told = false;
-    const struct container *container = container_table_by_id(publisher->agent->table, pending->id);
-    struct beat_memory *memory = beat_maker_find(publisher->maker, pending->id);
     size_t len = 0;
     const char *text = redis_reply_text(reply, &len);
-    if (container == NULL || memory == NULL || text == NULL || hash_of(text, len) == memory->written) {
+    if (text == NULL || fingerprint_of(text, len) == pending->expected) {
+        return;
+    }
+    const struct container *container = container_table_by_id(publisher->agent->table, pending->id);
+    struct beat_memory *memory = beat_maker_find(publisher->maker, pending->id);
+    if (container == NULL || memory == NULL) {
         return;
     }
     enum writer writer = writer_of(publisher, container, reply);
@@ -193,6 +203,8 @@ static void on_old_value(void *arg, const struct redis_reply *reply)
         found_other_agent(container, memory);
     } else if (writer == WRITER_APP && container->spec.beat_mode == BEAT_MODE_AUTO &&
                !container->spec.is_app_beating) {
+        beat_restorer_put_back(publisher->restorer, memory->key, memory->written, text, len,
+                               publisher->ttl_ms);
         found_app(publisher, container);
     }
 }
@@ -221,7 +233,7 @@ static void on_first_look(void *arg, const struct redis_reply *reply)
         if (writer == WRITER_APP) {
             found_app(publisher, container);
         } else {
-            publish(publisher, container, BEAT_INTERVAL);
+            publish(publisher, container, memory, BEAT_INTERVAL);
         }
     } else if (writer == WRITER_US) {
         delete_key(publisher, memory->key);
@@ -234,7 +246,7 @@ static void look_first(struct heartbeat_publisher *publisher, const struct conta
                        struct beat_memory *memory)
 {
     const char *argv[] = {"GET", memory->key};
-    if (memory->owner == BEAT_KEY_UNKNOWN && ask(publisher, on_first_look, container->id, 2, argv, NULL)) {
+    if (memory->owner == BEAT_KEY_UNKNOWN && ask(publisher, on_first_look, container->id, 0, 2, argv, NULL)) {
         memory->owner = BEAT_KEY_ASKED;
     }
 }
@@ -247,13 +259,13 @@ static void write_key(struct heartbeat_publisher *publisher, const struct contai
     const char *argv[] = {"SET", memory->key, text, "PX", publisher->ttl_ms, "GET"};
     const size_t lens[] = {3, strlen(memory->key), len, 2, strlen(publisher->ttl_ms), 3};
     if (publisher->has_set_get) {
-        ask(publisher, on_old_value, container->id, 6, argv, lens);
+        ask(publisher, on_old_value, container->id, memory->written, 6, argv, lens);
     } else {
         const char *get[] = {"GET", memory->key};
-        ask(publisher, on_old_value, container->id, 2, get, NULL);
+        ask(publisher, on_old_value, container->id, memory->written, 2, get, NULL);
         command(publisher, 5, argv, lens);
     }
-    memory->written = hash_of(text, len);
+    memory->written = fingerprint_of(text, len);
 }
 
 /* Another container of this host that beats on the same key would lose it. */
@@ -301,10 +313,9 @@ static void follow_key(struct heartbeat_publisher *publisher, const struct conta
 }
 
 static void publish(struct heartbeat_publisher *publisher, const struct container *container,
-                    enum beat_occasion occasion)
+                    struct beat_memory *memory, enum beat_occasion occasion)
 {
     struct agent *agent = publisher->agent;
-    struct beat_memory *memory = beat_maker_memory(publisher->maker, container->id);
     follow_key(publisher, container, memory);
     bool is_up = container_beat_is_up(container);
     bool is_ours = container_beat_is_by_agent(container);
@@ -319,8 +330,9 @@ static void publish(struct heartbeat_publisher *publisher, const struct containe
         return;
     }
     size_t len;
-    cleanup_free char *text = beat_maker_encode(publisher->maker, container, agent->settings->host, agent->id,
-                                                ++publisher->seq, now_of(publisher), clock_wall_now(), &len);
+    cleanup_free char *text =
+        beat_maker_encode(publisher->maker, memory, container, agent->settings->host, agent->id,
+                          ++publisher->seq, now_of(publisher), clock_wall_now(), &len);
     if (is_written) {
         write_key(publisher, container, memory, text, len);
     } else if (is_up && is_ours) {
@@ -370,9 +382,9 @@ static void write_intent(struct heartbeat_publisher *publisher, const struct con
     command(publisher, 3, argv, lens);
 }
 
-static void follow_intent(struct heartbeat_publisher *publisher, const struct container *container)
+static void follow_intent(struct heartbeat_publisher *publisher, const struct container *container,
+                          struct beat_memory *memory)
 {
-    struct beat_memory *memory = beat_maker_memory(publisher->maker, container->id);
     char key[KEY_SIZE];
     key_intent(key, container->name);
     if (container->stop_class == STOP_OPERATOR) {
@@ -387,7 +399,7 @@ static void follow_intent(struct heartbeat_publisher *publisher, const struct co
         }
     } else if (memory->intent == BEAT_INTENT_UNKNOWN && container->stop_class != STOP_NONE) {
         const char *argv[] = {"GET", key};
-        if (ask(publisher, on_intent, container->id, 2, argv, NULL)) {
+        if (ask(publisher, on_intent, container->id, 0, 2, argv, NULL)) {
             memory->intent = BEAT_INTENT_ASKED;
         }
     }
@@ -438,6 +450,11 @@ static void add_counters(const struct heartbeat_publisher *publisher, struct reg
     add_counter(registration, "engine_connects", stream.connects);
     add_counter(registration, "engine_resyncs", stream.resyncs);
     add_counter(registration, "redis_losses", publisher->redis_losses);
+    struct prober_counters probes = prober_counters(agent->prober);
+    add_counter(registration, "probes", probes.probes);
+    add_counter(registration, "probe_failures", probes.failures);
+    add_counter(registration, "heartbeat_interval_ms", agent->settings->heartbeat_interval_ms);
+    add_counter(registration, "heartbeat_ttl_ms", agent->settings->heartbeat_ttl_ms);
     add_counter(registration, "rss_bytes", resident_bytes());
     add_counter(registration, "cpu_ms", cpu_ms());
     if (agent->commands != NULL) {
@@ -451,22 +468,31 @@ static void add_counters(const struct heartbeat_publisher *publisher, struct reg
     }
 }
 
-static void add_entries(const struct heartbeat_publisher *publisher, struct registration *registration,
-                        struct wall now)
+/* Goes over the table, one container at a time: all of them would be 4 KB each. */
+struct entry_source {
+    const struct heartbeat_publisher *publisher;
+    const struct container *container; /* the last that was given */
+    struct wall now;
+    size_t count;
+    struct heartbeat beat;
+};
+
+static bool next_entry(void *arg, struct registration_lent *out)
 {
-    const struct agent *agent = publisher->agent;
-    size_t size = container_table_count(agent->table);
-    registration->entries = memory_alloc(size * sizeof *registration->entries);
-    const struct container *container = NULL;
-    while ((container = container_table_next(agent->table, container)) != NULL) {
-        if (container->is_inspected && registration->count < LIMIT_REGISTRATION_CONTAINERS) {
-            struct registration_entry *entry = &registration->entries[registration->count++];
-            heartbeat_init(&entry->beat);
-            container_beat_fill(container, agent->settings->host, agent->id, publisher->seq, now,
-                                &entry->beat);
-            entry->spec = container->spec;
-        }
+    struct entry_source *source = arg;
+    const struct agent *agent = source->publisher->agent;
+    do {
+        source->container = container_table_next(agent->table, source->container);
+    } while (source->container != NULL && !source->container->is_inspected);
+    if (source->container == NULL || source->count == LIMIT_REGISTRATION_CONTAINERS) {
+        return false;
     }
+    source->count++;
+    heartbeat_init(&source->beat);
+    container_beat_fill(source->container, agent->settings->host, agent->id, source->publisher->seq,
+                        source->now, &source->beat);
+    *out = (struct registration_lent){&source->beat, &source->container->spec};
+    return true;
 }
 
 char *heartbeat_publisher_registration(struct heartbeat_publisher *publisher, size_t *len)
@@ -489,16 +515,30 @@ char *heartbeat_publisher_registration(struct heartbeat_publisher *publisher, si
     registration.is_engine_up = event_stream_is_up(agent->stream);
     registration.epoch = agent->commands == NULL ? 0 : command_server_epoch(agent->commands);
     add_counters(publisher, &registration);
-    add_entries(publisher, &registration, now);
-    char *text = registration_encode(&registration, len);
-    registration_fini(&registration);
-    return text;
+    struct entry_source source = {.publisher = publisher, .now = now};
+    return registration_encode_each(&registration, next_entry, &source, container_table_count(agent->table),
+                                    len);
+}
+
+static void on_registered(void *arg, const struct redis_reply *reply)
+{
+    struct heartbeat_publisher *publisher = arg;
+    if (redis_reply_type(reply) == REDIS_REPLY_FAILURE) {
+        note_failure(publisher, reply);
+    } else {
+        publisher->is_error_told = false;
+    }
+}
+
+bool heartbeat_publisher_has_redis(const struct heartbeat_publisher *publisher)
+{
+    return redis_link_is_up(publisher->link) && !publisher->is_error_told;
 }
 
 static void publish_registration(struct heartbeat_publisher *publisher)
 {
     /* Before the first list it would say that all containers are gone. */
-    if (!redis_link_is_up(publisher->link) || !container_table_has_swept(publisher->agent->table)) {
+    if (!redis_link_is_up(publisher->link) || !container_table_is_whole(publisher->agent->table)) {
         return;
     }
     size_t len = 0;
@@ -511,11 +551,13 @@ static void publish_registration(struct heartbeat_publisher *publisher)
         }
         return;
     }
+    publisher->is_registered = true;
+    publisher->registered_change = agent_change(publisher->agent);
     char key[KEY_SIZE];
     size_t key_len = key_agent(key, publisher->agent->settings->host);
     const char *argv[] = {"SET", key, text, "PX", publisher->ttl_ms};
     const size_t lens[] = {3, key_len, len, 2, strlen(publisher->ttl_ms)};
-    command(publisher, 5, argv, lens);
+    redis_link_command(publisher->link, on_registered, publisher, 5, argv, lens);
 }
 
 /* ---- the log ---- */
@@ -562,7 +604,7 @@ static void publish_removed(struct heartbeat_publisher *publisher, const struct 
     struct beat_memory *memory = beat_maker_memory(publisher->maker, container->id);
     log_info("Container %s is removed (%.12s)", container->name, container->id);
     if (redis_link_is_up(publisher->link)) {
-        publish(publisher, container, BEAT_CHANGE);
+        publish(publisher, container, memory, BEAT_CHANGE);
         if (memory->intent == BEAT_INTENT_WRITTEN) {
             char key[KEY_SIZE];
             key_intent(key, container->name);
@@ -576,18 +618,24 @@ void heartbeat_publisher_flush(struct heartbeat_publisher *publisher)
 {
     const struct container *container;
     bool is_removed;
+    bool is_news =
+        !publisher->is_registered || publisher->registered_change != agent_change(publisher->agent);
     while ((container = container_table_next_changed(publisher->agent->table, &is_removed)) != NULL) {
+        is_news = true;
         if (is_removed) {
             publish_removed(publisher, container);
             continue;
         }
-        tell_change(container, beat_maker_memory(publisher->maker, container->id));
+        struct beat_memory *memory = beat_maker_memory(publisher->maker, container->id);
+        tell_change(container, memory);
         if (redis_link_is_up(publisher->link)) {
-            publish(publisher, container, BEAT_CHANGE);
-            follow_intent(publisher, container);
+            publish(publisher, container, memory, BEAT_CHANGE);
+            follow_intent(publisher, container, memory);
         }
     }
-    publish_registration(publisher);
+    if (is_news) {
+        publish_registration(publisher);
+    }
 }
 
 static void publish_all(struct heartbeat_publisher *publisher)
@@ -598,8 +646,9 @@ static void publish_all(struct heartbeat_publisher *publisher)
     const struct container *container = NULL;
     while ((container = container_table_next(publisher->agent->table, container)) != NULL) {
         if (container->is_inspected) {
-            publish(publisher, container, BEAT_INTERVAL);
-            follow_intent(publisher, container);
+            struct beat_memory *memory = beat_maker_memory(publisher->maker, container->id);
+            publish(publisher, container, memory, BEAT_INTERVAL);
+            follow_intent(publisher, container, memory);
         }
     }
     publish_registration(publisher);
@@ -671,6 +720,7 @@ static void on_up(void *arg)
     redis_url_describe(&publisher->agent->settings->redis_url, name, sizeof name);
     log_info("Redis %s is up", name);
     publisher->has_set_get = true;
+    publisher->is_registered = false;
     publisher->is_error_told = false;
     beat_maker_each(publisher->maker, forget_intent, NULL);
     tell_place(publisher);
@@ -693,7 +743,7 @@ struct heartbeat_publisher *heartbeat_publisher_new(struct agent *agent)
     const struct settings *settings = agent->settings;
     publisher->agent = agent;
     publisher->has_set_get = true;
-    publisher->maker = beat_maker_new();
+    publisher->maker = agent->maker;
     snprintf(publisher->ttl_ms, sizeof publisher->ttl_ms, "%" PRId64, settings->heartbeat_ttl_ms);
     publisher->timer = loop_timer_new(agent->loop, on_interval, publisher);
     loop_timer_start(publisher->timer, settings->heartbeat_interval_ms, settings->heartbeat_interval_ms);
@@ -702,11 +752,13 @@ struct heartbeat_publisher *heartbeat_publisher_new(struct agent *agent)
     const struct redis_link_options options = {
         .url = &settings->redis_url,
         .client_name = name,
+        .max_reply_bytes = REPLY_MAX_BYTES,
         .on_up = on_up,
         .on_down = on_down,
         .arg = publisher,
     };
     publisher->link = redis_link_open(agent->loop, &options);
+    publisher->restorer = beat_restorer_new(publisher->link);
     tell_place(publisher);
     return publisher;
 }
@@ -717,7 +769,7 @@ void heartbeat_publisher_free(struct heartbeat_publisher *publisher)
         return;
     }
     redis_link_close(publisher->link);
+    beat_restorer_free(publisher->restorer);
     loop_timer_free(publisher->timer);
-    beat_maker_free(publisher->maker);
     free(publisher);
 }

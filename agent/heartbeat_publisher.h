@@ -10,6 +10,7 @@
 #ifndef DEFIB_AGENT_HEARTBEAT_PUBLISHER_H
 #define DEFIB_AGENT_HEARTBEAT_PUBLISHER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,10 +21,16 @@ struct heartbeat_publisher;
 struct heartbeat_publisher *heartbeat_publisher_new(struct agent *agent);
 void heartbeat_publisher_free(struct heartbeat_publisher *publisher); /* NULL is allowed */
 
-/* Publishes what changed in the table, and the registration. */
+/* Publishes what changed in the table and, where something did, the registration. */
 void heartbeat_publisher_flush(struct heartbeat_publisher *publisher);
 
 /* The registration as it stands now. Fresh text, given; NULL where it would be too large. */
 char *heartbeat_publisher_registration(struct heartbeat_publisher *publisher, size_t *len);
+
+/* A command over its connection, whatever comes of it; dropped while Redis is away. Borrows. */
+void heartbeat_publisher_send(struct heartbeat_publisher *publisher, int argc, const char *const *argv);
+
+/* Connected, and the last write was taken. */
+bool heartbeat_publisher_has_redis(const struct heartbeat_publisher *publisher);
 
 #endif

@@ -16,7 +16,7 @@ static void on_end_signal(void *arg)
 
 static void on_hangup(void *arg)
 {
-    agent_reload_keys(arg);
+    agent_reload(arg);
 }
 
 static int run(const struct settings *settings)

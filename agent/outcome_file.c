@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/fault.h"
 #include "common/log.h"
 #include "common/memory.h"
 
@@ -101,8 +102,20 @@ static int write_at(int fd, const uint8_t *bytes, size_t len, off_t at)
     return 0;
 }
 
+/* A build for faults leaves half a record behind. */
+static void tear(const struct outcome_file *file, const struct write *write)
+{
+#ifdef DEFIB_FAULTS
+    (void)write_at(file->fd, write->bytes, write->len / 2, file->good_bytes);
+#endif
+    (void)file;
+    (void)write;
+    FAULT_POINT("agent_record_torn");
+}
+
 static void do_append(struct outcome_file *file, struct write *write)
 {
+    tear(file, write);
     int code = write_at(file->fd, write->bytes, write->len, file->good_bytes);
     if (code == 0 && write->kind == WRITE_SYNCED && fdatasync(file->fd) != 0) {
         code = errno;

@@ -475,6 +475,18 @@ static void set_habits(CURL *easy)
 #endif
 }
 
+static void set_headers(struct http_call *call, const struct http_request *request)
+{
+    call->headers = curl_slist_append(NULL, "Expect:");
+    call->headers = curl_slist_append(call->headers, request->body != NULL ? "Content-Type: application/json"
+                                                                           : "Content-Type:");
+    for (const char *const *each = request->headers; each != NULL && *each != NULL; each++) {
+        call->headers = curl_slist_append(call->headers, *each);
+    }
+    must(call->headers != NULL, "headers");
+    curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->headers);
+}
+
 static void set_method(struct http_call *call, const char *method, const char *body)
 {
     CURL *easy = call->easy;
@@ -489,15 +501,10 @@ static void set_method(struct http_call *call, const char *method, const char *b
     } else if (!is_get) {
         curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method);
     }
-    if (!is_get) {
+    if (!is_get || call->request.is_fresh) {
         curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
         curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
     }
-    call->headers = curl_slist_append(NULL, "Expect:");
-    call->headers =
-        curl_slist_append(call->headers, body != NULL ? "Content-Type: application/json" : "Content-Type:");
-    must(call->headers != NULL, "headers");
-    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, call->headers);
 }
 
 static void set_call(struct http_call *call)
@@ -532,12 +539,14 @@ struct http_call *http_client_send(struct http_client *client, const struct http
     call->client = client;
     call->request = *request;
     call->request.method = call->request.path = call->request.body = NULL;
+    call->request.headers = NULL;
     call->title = make_title(request);
     call->easy = curl_easy_init();
     must(call->easy != NULL, "handle");
     set_server(call, request->path);
     set_habits(call->easy);
     set_method(call, request->method, request->body);
+    set_headers(call, request);
     set_call(call);
     call->next = client->calls;
     if (call->next != NULL) {

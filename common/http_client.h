@@ -21,7 +21,8 @@ struct http_call;
 
 struct http_client_options {
     const char *unix_path; /* or NULL; all strings are copied */
-    const char *base_url;  /* "http://localhost" for a Unix socket, "https://10.0.0.5:2376", … no path */
+    const char *base_url;  /* "http://localhost" for a Unix socket, "https://10.0.0.5:2376", … no path; "":
+                              each  request's path is a whole URL, and servers may be many */
     const char *ca_file;   /* TLS only; NULL: none of ours */
     const char *cert_file;
     const char *key_file;
@@ -45,9 +46,11 @@ struct http_request {
     const char *method;         /* "GET", "POST" */
     const char *path;           /* with its query, percent-encoded */
     const char *body;           /* or NULL; copied; sent as application/json */
+    const char *const *headers; /* "Name: value" more of them, NULL-terminated; copied; or NULL */
     int64_t timeout_ms;         /* from the call to the last byte; 0: none (a stream that stays open) */
     int64_t connect_timeout_ms; /* 0 = 5000 */
     size_t max_bytes;           /* of the body; 0 = 16 MiB. A stream may bring any number in total. */
+    bool is_fresh;              /* a connection of its own, closed behind it; a POST always has that */
     /* A stream: called for each piece of a 2xx body as it comes, borrowed; NULL: the body is collected. What
      * a stream is answered with another status is collected too. */
     void (*on_data)(void *arg, const char *bytes, size_t len);

@@ -29,19 +29,31 @@
 
 #include "common/memory.h"
 #include "common/resolver.h"
+#include "common/sentinel_query.h"
 
 enum {
     DEFAULT_TIMEOUT_MS = 3000,
     DEFAULT_PING_MS = 5000,
+    DEFAULT_MAX_REPLY_BYTES = 160 << 20, /* sixteen registrations, and what hiredis keeps beside */
     DEFAULT_MAX_PENDING = 200000,
     BACKOFF_MIN_MS = 100,
     BACKOFF_MAX_MS = 5000,
-    QUEUE_KEPT = 1024, /* a larger queue is given back once it is empty */
+    SENTINEL_MS = 1000, /* for each */
+    QUEUE_KEPT = 1024,  /* a larger queue is given back once it is empty */
+    WRITE_EARLY_BYTES = 64 * 1024,
     READS_PER_TURN = 32,
     LAST_LOOK_READS = 4096 /* of 16 KiB */
 };
 
-enum state { STATE_WAITING, STATE_RESOLVING, STATE_CONNECTING, STATE_GREETING, STATE_UP, STATE_CLOSED };
+enum state {
+    STATE_WAITING,
+    STATE_ASKING,
+    STATE_RESOLVING,
+    STATE_CONNECTING,
+    STATE_GREETING,
+    STATE_UP,
+    STATE_CLOSED
+};
 
 struct pending {
     redis_link_callback on_reply;
@@ -78,6 +90,8 @@ struct redis_link {
     struct loop_timer *ping_timer;
     bool is_deadline_armed;
 
+    struct sentinel_query *query; /* where Sentinels know the master */
+    size_t queries;
     struct resolver *resolver; /* may outlive the try that started it */
     struct resolver_address addresses[RESOLVER_ADDRESSES_MAX];
     size_t address_count;
@@ -86,6 +100,7 @@ struct redis_link {
     int fd; /* while connecting; afterwards the context owns it */
     struct loop_poll *poll;
     redisContext *context; /* from the greeting on */
+    size_t unfinished;     /* bytes of the answer that has not come whole yet, about */
     struct queue queue;
 #ifdef DEFIB_HAVE_HIREDIS_SSL
     SSL_CTX *tls;
@@ -237,11 +252,14 @@ static void disconnect(struct redis_link *link)
     loop_timer_stop(link->deadline_timer);
     loop_timer_stop(link->ping_timer);
     link->is_deadline_armed = false;
+    sentinel_query_free(link->query);
+    link->query = NULL;
     loop_poll_free(link->poll);
     link->poll = NULL;
     if (link->context != NULL) {
         redisFree(link->context);
         link->context = NULL;
+        link->unfinished = 0;
     } else if (link->fd >= 0) {
         close(link->fd);
     }
@@ -346,6 +364,16 @@ static void arm_deadline(struct redis_link *link, struct mono when)
     loop_timer_start(link->deadline_timer, mono_diff(when, loop_now(link->loop)), 0);
 }
 
+/* What makes a burst of commands writes it in pieces: the buffer stays in the processor's cache, and the heap
+ * small. An error stays in the context, where the next turn meets it. */
+static void write_early(struct redis_link *link)
+{
+    int is_done = 0;
+    if (sdslen(link->context->obuf) >= WRITE_EARLY_BYTES) {
+        (void)redisBufferWrite(link->context, &is_done);
+    }
+}
+
 static void queue_command(struct redis_link *link, redis_link_callback on_reply, void *arg, int argc,
                           const char *const *argv, const size_t *argv_len)
 {
@@ -360,6 +388,7 @@ static void queue_command(struct redis_link *link, redis_link_callback on_reply,
     if (!link->is_deadline_armed) {
         arm_deadline(link, deadline);
     }
+    write_early(link);
 }
 
 int redis_link_command(struct redis_link *link, redis_link_callback on_reply, void *arg, int argc,
@@ -451,6 +480,21 @@ static void on_info(void *arg, const struct redis_reply *reply)
     }
 }
 
+/* Sentinel's word may be older than a failover. */
+static void on_role(void *arg, const struct redis_reply *reply)
+{
+    if (reply == NULL) {
+        return;
+    }
+    const char *failure = redis_reply_text(reply, NULL);
+    const char *role = redis_reply_text(redis_reply_at(reply, 0), NULL);
+    bool is_master = role != NULL && strcmp(role, "master") == 0;
+    bool is_unknown = redis_reply_type(reply) == REDIS_REPLY_FAILURE && is_harmless(failure);
+    if (!is_master && !is_unknown) {
+        drop(arg, failure != NULL ? failure : "it is not the master, as a Sentinel said");
+    }
+}
+
 static void become_up(struct redis_link *link)
 {
     link->state = STATE_UP;
@@ -517,6 +561,9 @@ static void queue_greeting(struct redis_link *link)
         queue_words(link, on_select, "SELECT", db, NULL);
     }
     queue_words(link, on_info, "INFO", "server", NULL);
+    if (url->sentinel_count > 0) {
+        queue_words(link, on_role, "ROLE", NULL, NULL);
+    }
     queue_words(link, on_first_pong, "PING", NULL, NULL);
     if (link->channel != NULL) {
         queue_words(link, on_subscribed, "SUBSCRIBE", link->channel, NULL);
@@ -560,20 +607,47 @@ static void deliver(struct redis_link *link, const redisReply *reply)
         return;
     }
     struct pending pending;
-    if (!queue_pop(&link->queue, &pending)) {
+    bool is_asked = queue_pop(&link->queue, &pending);
+    if (link->queue.count == 0 && link->is_deadline_armed) {
+        /* Nothing is due: no waking up for it. */
+        link->is_deadline_armed = false;
+        loop_timer_stop(link->deadline_timer);
+    }
+    if (is_asked && link->options.latency != NULL) {
+        struct mono sent_at = mono_add(pending.deadline, -link->options.command_timeout_ms);
+        latency_observe(link->options.latency, mono_diff(loop_now(link->loop), sent_at));
+    }
+    if (!is_asked) {
         drop(link, reply->type == REDIS_REPLY_ERROR ? reply->str : "answer without a question");
     } else if (pending.on_reply != NULL) {
         pending.on_reply(pending.arg, (const struct redis_reply *)reply);
     }
 }
 
+static size_t unread(const struct redis_link *link)
+{
+    return link->context->reader->len - link->context->reader->pos;
+}
+
+/* hiredis takes an answer of any size, and anybody who writes Redis could have us read half a gigabyte. */
+static void check_size(struct redis_link *link)
+{
+    if (link->unfinished > link->options.max_reply_bytes) {
+        char reason[64];
+        snprintf(reason, sizeof reason, "an answer of over %zu bytes", link->options.max_reply_bytes);
+        drop(link, reason);
+    }
+}
+
 static void read_some(struct redis_link *link)
 {
+    size_t before = unread(link);
     if (redisBufferRead(link->context) != REDIS_OK) {
         drop_for_context(link);
         return;
     }
     link->last_heard = loop_now(link->loop);
+    link->unfinished += unread(link) - before;
     for (;;) {
         void *reply = NULL;
         if (redisGetReplyFromReader(link->context, &reply) != REDIS_OK) {
@@ -581,6 +655,7 @@ static void read_some(struct redis_link *link)
             return;
         }
         if (reply == NULL) {
+            check_size(link);
             return;
         }
         deliver(link, reply);
@@ -588,6 +663,7 @@ static void read_some(struct redis_link *link)
         if (link->context == NULL) {
             return; /* a callback closed or failed the link */
         }
+        link->unfinished = unread(link);
     }
 }
 
@@ -708,6 +784,42 @@ static void on_resolved(void *arg, const char *failure, const struct resolver_ad
     leave(link);
 }
 
+static void resolve(struct redis_link *link)
+{
+    link->state = STATE_RESOLVING;
+    if (link->resolver == NULL) {
+        link->resolver = resolver_start(link->loop, link->url.host, link->url.port, on_resolved, link);
+    }
+}
+
+static void on_master(void *arg, const char *failure, const char *host, int port)
+{
+    struct redis_link *link = arg;
+    enter(link);
+    if (failure != NULL) {
+        char reason[320];
+        snprintf(reason, sizeof reason, "no Sentinel tells where %s is: %s", link->url.master, failure);
+        drop(link, reason);
+    } else {
+        memory_set_text(link->url.host, sizeof link->url.host, host);
+        link->url.port = port;
+        redis_url_describe(&link->url, link->where, sizeof link->where);
+        sentinel_query_free(link->query);
+        link->query = NULL;
+        loop_timer_start(link->phase_timer, link->options.connect_timeout_ms, 0);
+        resolve(link);
+    }
+    leave(link);
+}
+
+static void ask_sentinels(struct redis_link *link)
+{
+    int64_t patience_ms = (int64_t)link->url.sentinel_count * 2 * SENTINEL_MS + SENTINEL_MS;
+    loop_timer_start(link->phase_timer, patience_ms, 0);
+    link->state = STATE_ASKING;
+    link->query = sentinel_query_start(link->loop, &link->url, link->queries++, SENTINEL_MS, on_master, link);
+}
+
 static void attempt(struct redis_link *link)
 {
     loop_timer_start(link->phase_timer, link->options.connect_timeout_ms, 0);
@@ -718,11 +830,10 @@ static void attempt(struct redis_link *link)
         connect_to(link, (const struct sockaddr *)&address, sizeof address);
     } else if (link->address_at < link->address_count) {
         connect_next(link);
+    } else if (link->url.sentinel_count > 0) {
+        ask_sentinels(link);
     } else {
-        link->state = STATE_RESOLVING;
-        if (link->resolver == NULL) {
-            link->resolver = resolver_start(link->loop, link->url.host, link->url.port, on_resolved, link);
-        }
+        resolve(link);
     }
 }
 
@@ -735,6 +846,9 @@ static void on_phase_timer(void *arg)
     switch (link->state) {
     case STATE_WAITING:
         attempt(link);
+        break;
+    case STATE_ASKING:
+        drop(link, "timed out while asking the Sentinels");
         break;
     case STATE_RESOLVING:
         drop(link, "timed out while resolving the name");
@@ -783,8 +897,13 @@ static void on_deadline_timer(void *arg)
     struct redis_link *link = arg;
     enter(link);
     link->is_deadline_armed = false;
+    size_t waiting = link->queue.count;
     take_last_look(link);
-    if (is_overdue(link)) {
+    bool has_answered = link->queue.count < waiting;
+    if (is_overdue(link) && has_answered) {
+        /* It was us who did not look: some of it may not even have been written yet. */
+        arm_deadline(link, mono_add(loop_now(link->loop), link->options.command_timeout_ms));
+    } else if (is_overdue(link)) {
         /* Answers come in order: what is behind the late one is late as well. */
         char reason[96];
         snprintf(reason, sizeof reason, "timed out: no answer for %lld ms",
@@ -799,7 +918,12 @@ static void on_deadline_timer(void *arg)
 static void on_ping_timer(void *arg)
 {
     struct redis_link *link = arg;
-    if (link->queue.count == 0) {
+    int64_t interval_ms = link->options.ping_interval_ms;
+    int64_t quiet_ms = mono_diff(loop_now(link->loop), link->last_heard);
+    if (quiet_ms < interval_ms / 2) {
+        /* It spoke meanwhile: asked when it has been quiet for a whole interval. */
+        loop_timer_start(link->ping_timer, interval_ms - quiet_ms, interval_ms);
+    } else if (link->queue.count == 0) {
         queue_words(link, NULL, "PING", NULL, NULL);
     }
 }
@@ -820,6 +944,8 @@ struct redis_link *redis_link_open(struct loop *loop, const struct redis_link_op
     link->options.command_timeout_ms = or_default(options->command_timeout_ms, DEFAULT_TIMEOUT_MS);
     link->options.ping_interval_ms = or_default(options->ping_interval_ms, DEFAULT_PING_MS);
     link->options.max_pending = options->max_pending == 0 ? DEFAULT_MAX_PENDING : options->max_pending;
+    link->options.max_reply_bytes =
+        options->max_reply_bytes == 0 ? DEFAULT_MAX_REPLY_BYTES : options->max_reply_bytes;
     link->url = *options->url;
     link->client_name = memory_copy_text(options->client_name);
     link->channel = memory_copy_text(options->subscribe);

@@ -23,6 +23,7 @@
 #include <stdint.h>
 
 #include "common/clock.h"
+#include "common/latency.h"
 #include "common/loop.h"
 #include "common/redis_url.h"
 
@@ -45,7 +46,9 @@ struct redis_link_options {
     int64_t command_timeout_ms;  /* 0 = 3000; from the call to the whole answer */
     int64_t ping_interval_ms;    /* 0 = 5000; a silent link is down after this + the deadline */
     size_t max_pending;          /* commands without an answer; 0 = 200000 */
-    void (*on_up)(void *arg);    /* connected, authenticated, subscribed where asked for */
+    size_t max_reply_bytes;   /* of one answer or message; a larger one costs the connection; 0 = 160 MiB */
+    struct latency *latency;  /* of every command that was answered, within a turn of the loop; or NULL */
+    void (*on_up)(void *arg); /* connected, authenticated, subscribed where asked for */
     void (*on_down)(void *arg, const char *reason); /* once for each loss, and once if the first connect fails
                                                        (then at every changed reason, not at every try);
                                                        "host:port/db: connection refused", "…: LOADING …" */

@@ -5,7 +5,13 @@
 #include <string.h>
 #include <strings.h>
 
-enum { DEFAULT_PORT = 6379, PORT_MAX = 65535, DB_MAX = 65535 };
+enum {
+    DEFAULT_PORT = 6379,
+    SENTINEL_PORT = 26379,
+    PORT_MAX = 65535,
+    HOST_SIZE = sizeof((struct redis_url *)0)->host,
+    DB_MAX = 65535
+};
 
 /* A stretch of the text. */
 struct part {
@@ -93,17 +99,17 @@ static int parse_login(struct part *authority, struct redis_url *url, struct err
     return status != 0 ? status : decode(login, url->password, sizeof url->password, "password", err);
 }
 
-static int copy_host(struct part host, const char *allowed, struct redis_url *url, struct err *err)
+static int copy_host(struct part host, const char *allowed, char *out, struct err *err)
 {
     if (host.len == 0) {
         return err_set(err, EINVAL, "the host is missing");
     }
-    if (host.len >= sizeof url->host) {
-        return err_set(err, EINVAL, "the host is over %zu bytes long", sizeof url->host - 1);
+    if (host.len >= HOST_SIZE) {
+        return err_set(err, EINVAL, "the host is over %d bytes long", HOST_SIZE - 1);
     }
-    memcpy(url->host, host.at, host.len);
-    url->host[host.len] = '\0';
-    if (url->host[strspn(url->host, allowed)] != '\0') {
+    memcpy(out, host.at, host.len);
+    out[host.len] = '\0';
+    if (out[strspn(out, allowed)] != '\0') {
         return err_set(err, EINVAL, "the host must be a name or an address, IPv6 in [brackets]");
     }
     return 0;
@@ -112,7 +118,8 @@ static int copy_host(struct part host, const char *allowed, struct redis_url *ur
 #define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 #define DIGITS  "0123456789"
 
-static int parse_host(struct part authority, struct redis_url *url, struct err *err)
+/* *out_port keeps its value where none is said. */
+static int parse_host(struct part authority, char *out, int *out_port, struct err *err)
 {
     struct part host = authority, port = {NULL, 0};
     const char *allowed = LETTERS DIGITS "._-";
@@ -126,12 +133,11 @@ static int parse_host(struct part authority, struct redis_url *url, struct err *
     } else if (part_cut(&authority, ':', FIRST, &host)) {
         port = authority;
     }
-    int status = copy_host(host, allowed, url, err);
+    int status = copy_host(host, allowed, out, err);
     if (status != 0) {
         return status;
     }
-    url->port = DEFAULT_PORT;
-    return port.at == NULL ? 0 : parse_number(port, 1, PORT_MAX, "port", &url->port, err);
+    return port.at == NULL ? 0 : parse_number(port, 1, PORT_MAX, "port", out_port, err);
 }
 
 /* `?db=N`, and nothing else: an option that has no effect here had better not look as if it had. */
@@ -151,11 +157,55 @@ static int parse_tcp(const char *rest, struct redis_url *url, struct err *err)
     struct part authority = part_until(rest, "/?#");
     rest += authority.len;
     int status = parse_login(&authority, url, err);
-    status = status != 0 ? status : parse_host(authority, url, err);
+    url->port = DEFAULT_PORT;
+    status = status != 0 ? status : parse_host(authority, url->host, &url->port, err);
     if (status != 0) {
         return status;
     }
     if (*rest == '/') {
+        struct part db = part_until(rest + 1, "?");
+        rest += 1 + db.len;
+        status = db.len == 0 ? 0 : parse_number(db, 0, DB_MAX, "database number", &url->db, err);
+    }
+    return status != 0 ? status : parse_query(rest, url, err);
+}
+
+static int parse_sentinels(struct part list, struct redis_url *url, struct err *err)
+{
+    bool is_last = false;
+    while (!is_last) {
+        if (url->sentinel_count == REDIS_SENTINELS_MAX) {
+            return err_set(err, EINVAL, "at most %d Sentinels may be named", REDIS_SENTINELS_MAX);
+        }
+        struct part each = list;
+        is_last = !part_cut(&list, ',', FIRST, &each);
+        struct redis_sentinel *sentinel = &url->sentinels[url->sentinel_count++];
+        sentinel->port = SENTINEL_PORT;
+        int status = parse_host(each, sentinel->host, &sentinel->port, err);
+        if (status != 0) {
+            return status;
+        }
+    }
+    return 0;
+}
+
+static int parse_sentinel(const char *rest, struct redis_url *url, struct err *err)
+{
+    struct part authority = part_until(rest, "/?#");
+    rest += authority.len;
+    int status = parse_login(&authority, url, err);
+    status = status != 0 ? status : parse_sentinels(authority, url, err);
+    if (status != 0) {
+        return status;
+    }
+    struct part master = part_until(*rest == '/' ? rest + 1 : rest, "/?#");
+    if (*rest != '/' || master.len == 0) {
+        return err_set(err, EINVAL,
+                       "the master's name is missing: redis+sentinel://host:port,host:port/name");
+    }
+    rest = master.at + master.len;
+    status = decode(master, url->master, sizeof url->master, "master's name", err);
+    if (status == 0 && *rest == '/') {
         struct part db = part_until(rest + 1, "?");
         rest += 1 + db.len;
         status = db.len == 0 ? 0 : parse_number(db, 0, DB_MAX, "database number", &url->db, err);
@@ -198,10 +248,16 @@ static int parse(const char *text, struct redis_url *url, struct err *err)
     if ((rest = after_scheme(text, "unix://")) != NULL) {
         return parse_unix(rest, url, err);
     }
-    if (after_scheme(text, "redis+sentinel://") != NULL || after_scheme(text, "rediss+sentinel://") != NULL) {
-        return err_set(err, EINVAL, "Sentinel is not supported by this version; name the server itself");
+    if ((rest = after_scheme(text, "redis+sentinel://")) != NULL) {
+        return parse_sentinel(rest, url, err);
     }
-    return err_set(err, EINVAL, "it must begin with redis://, rediss:// or unix://");
+    if ((rest = after_scheme(text, "rediss+sentinel://")) != NULL) {
+        url->is_tls = true;
+        return parse_sentinel(rest, url, err);
+    }
+    return err_set(
+        err, EINVAL,
+        "it must begin with redis://, rediss://, redis+sentinel://, rediss+sentinel:// or unix://");
 }
 
 int redis_url_parse(const char *text, struct redis_url *out, struct err *err)
@@ -219,6 +275,10 @@ void redis_url_describe(const struct redis_url *url, char *out, int size)
     size_t room = size > 0 ? (size_t)size : 0;
     if (url->path[0] != '\0') {
         snprintf(out, room, "unix:%s/%d", url->path, url->db);
+        return;
+    }
+    if (url->host[0] == '\0') {
+        snprintf(out, room, "Sentinel %s", url->master);
         return;
     }
     bool is_ipv6 = strchr(url->host, ':') != NULL;

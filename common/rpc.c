@@ -3,12 +3,14 @@
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,15 +21,21 @@
 #include <nng/supplemental/util/platform.h>
 
 #include "common/memory.h"
+#include "common/rpc_door.h"
+#include "common/rpc_probe.h"
+#include "common/rpc_tls.h"
 
 enum {
     DEFAULT_CONTEXTS = 16,
     DEFAULT_CALLS = 64,
     RECONNECT_MIN_MS = 100,
     RECONNECT_MAX_MS = 5000,
-    PEM_MAX_BYTES = 256 * 1024,
     QUIET_MS = 2000,
     CLOSE_PATIENCE_S = 15,
+    DOOR_MS = 5000,          /* between two looks at who is at the door; */
+    DOOR_BUSY_MS = 1000,     /* while strangers are there */
+    TROUBLE_FIRST_MS = 2000, /* not connected for so long: why? */
+    TROUBLE_MS = 30 * 1000,
     HEADER_BYTES = 4 /* the request's number travels in front and counts */
 };
 
@@ -37,51 +45,6 @@ static void must(int code, const char *what)
         fprintf(stderr, "nng: %s: %s\n", what, nng_strerror(code));
         abort();
     }
-}
-
-static int errno_of(int code)
-{
-    if (code & NNG_ESYSERR) {
-        return code & ~NNG_ESYSERR;
-    }
-    switch (code) {
-    case 0:
-        return 0;
-    case NNG_ENOMEM:
-        return ENOMEM;
-    case NNG_EINVAL:
-    case NNG_EADDRINVAL:
-    case NNG_ENOTSUP:
-        return EINVAL;
-    case NNG_ETIMEDOUT:
-        return ETIMEDOUT;
-    case NNG_ECONNREFUSED:
-        return ECONNREFUSED;
-    case NNG_ECONNRESET:
-    case NNG_ECONNABORTED:
-    case NNG_ECONNSHUT:
-        return ECONNRESET;
-    case NNG_ECANCELED:
-    case NNG_ECLOSED:
-        return ECANCELED;
-    case NNG_EADDRINUSE:
-        return EADDRINUSE;
-    case NNG_EPERM:
-        return EACCES;
-    case NNG_ENOENT:
-        return ENOENT;
-    case NNG_EMSGSIZE:
-        return EMSGSIZE;
-    case NNG_ENOFILES:
-        return EMFILE;
-    default:
-        return EIO;
-    }
-}
-
-static int fail(struct err *err, int code, const char *url, const char *what)
-{
-    return err_set(err, errno_of(code), "%s: %s: %s", url, what, nng_strerror(code));
 }
 
 /* nng starts two threads for each core by default; the work here is microseconds of copying. 1.5 cannot be
@@ -96,6 +59,22 @@ static void limit_threads(void)
 #endif
 }
 
+/* Connections cost descriptors, and strangers open them too: take all that the hard limit allows. */
+static void raise_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+static void prepare(void)
+{
+    limit_threads();
+    raise_descriptors();
+}
+
 /* ---- closing sockets ---- */
 
 /* Connections of a socket that stand. It outlives client and server: nng's callbacks write here until the
@@ -103,7 +82,8 @@ static void limit_threads(void)
 struct pipe_count {
     pthread_mutex_t mutex;
     int pipes;
-    bool is_closing; /* losses are ours */
+    bool is_closing;       /* losses are ours */
+    struct rpc_door *door; /* owned; NULL for clients and ipc */
 };
 
 struct funeral {
@@ -137,6 +117,7 @@ static void pipe_count_free(struct pipe_count *count)
 {
     if (count != NULL) {
         pthread_mutex_destroy(&count->mutex);
+        rpc_door_free(count->door);
         free(count);
     }
 }
@@ -259,11 +240,45 @@ static void start_probe(void)
     }
 }
 
+/* False for what is no TCP. */
+static bool read_address(const nng_sockaddr *from, struct sockaddr_storage *out)
+{
+    memset(out, 0, sizeof *out);
+    if (from->s_family == NNG_AF_INET) {
+        struct sockaddr_in *v4 = (struct sockaddr_in *)out;
+        v4->sin_family = AF_INET;
+        v4->sin_port = from->s_in.sa_port;
+        v4->sin_addr.s_addr = from->s_in.sa_addr;
+        return true;
+    }
+    if (from->s_family == NNG_AF_INET6) {
+        struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)out;
+        v6->sin6_family = AF_INET6;
+        v6->sin6_port = from->s_in6.sa_port;
+        memcpy(&v6->sin6_addr, from->s_in6.sa_addr, sizeof v6->sin6_addr);
+        return true;
+    }
+    return false;
+}
+
+static void tell_door(struct rpc_door *door, nng_pipe pipe, nng_pipe_ev event)
+{
+    nng_sockaddr peer;
+    struct sockaddr_storage address;
+    if (event == NNG_PIPE_EV_REM_POST) {
+        rpc_door_left(door, (uint32_t)nng_pipe_id(pipe));
+    } else if (nng_pipe_get_addr(pipe, NNG_OPT_REMADDR, &peer) == 0 && read_address(&peer, &address)) {
+        rpc_door_let_in(door, (uint32_t)nng_pipe_id(pipe), (const struct sockaddr *)&address);
+    }
+}
+
 /* On nng's thread that ends connections, before it ends this one. */
 static void on_pipe(nng_pipe pipe, nng_pipe_ev event, void *arg)
 {
-    (void)pipe;
     struct pipe_count *count = arg;
+    if (count->door != NULL) {
+        tell_door(count->door, pipe, event);
+    }
     pthread_mutex_lock(&count->mutex);
     count->pipes += event == NNG_PIPE_EV_ADD_POST ? 1 : -1;
     bool is_lost = event == NNG_PIPE_EV_REM_POST && !count->is_closing;
@@ -279,7 +294,7 @@ static void watch_pipes(nng_socket socket, struct pipe_count *count)
     must(nng_pipe_notify(socket, NNG_PIPE_EV_REM_POST, on_pipe, count), "notify");
 }
 
-/* ---- URLs and TLS ---- */
+/* ---- URLs ---- */
 
 static bool begins_with(const char *text, const char *start)
 {
@@ -303,76 +318,6 @@ static int check_url(const char *url, const struct rpc_tls *tls, struct err *err
     return 0;
 }
 
-static int read_pem(const char *path, char **out, struct err *err)
-{
-    FILE *file = fopen(path, "re");
-    if (file == NULL) {
-        return err_set(err, errno, "%s: %s", path, strerror(errno));
-    }
-    char *text = memory_alloc(PEM_MAX_BYTES);
-    size_t len = fread(text, 1, PEM_MAX_BYTES - 1, file);
-    bool is_whole = feof(file) && !ferror(file);
-    fclose(file);
-    if (!is_whole || len == 0) {
-        free(text);
-        return err_set(err, EINVAL, "%s: %s", path, len == 0 ? "is empty" : "cannot be read, or is too long");
-    }
-    *out = text;
-    return 0;
-}
-
-static int load_files(nng_tls_config *config, const struct rpc_tls *tls, struct err *err)
-{
-    cleanup_free char *ca = NULL;
-    cleanup_free char *cert = NULL;
-    cleanup_free char *key = NULL;
-    if (read_pem(tls->ca_file, &ca, err) != 0 || read_pem(tls->cert_file, &cert, err) != 0 ||
-        read_pem(tls->key_file, &key, err) != 0) {
-        return -err->code;
-    }
-    int code = nng_tls_config_ca_chain(config, ca, NULL);
-    if (code != 0) {
-        return fail(err, code, tls->ca_file, "CA not accepted");
-    }
-    code = nng_tls_config_own_cert(config, cert, key, NULL);
-    explicit_bzero(key, strlen(key)); /* NOLINT(clang-analyzer-core.NonNullParamChecker): read above */
-    if (code != 0) {
-        return fail(err, code, tls->cert_file, "certificate and key not accepted (Ed25519 is not supported)");
-    }
-    return 0;
-}
-
-static void copy_host(const char *url, char *host, size_t size)
-{
-    const char *start = strstr(url, "://") + 3;
-    size_t len = *start == '[' ? strcspn(++start, "]") : strcspn(start, ":/");
-    snprintf(host, size, "%.*s", (int)len, start);
-}
-
-static int make_tls(const char *url, const struct rpc_tls *tls, nng_tls_mode mode, nng_tls_config **out,
-                    struct err *err)
-{
-    struct err local;
-    err = err != NULL ? err : &local;
-    nng_tls_config *config;
-    must(nng_tls_config_alloc(&config, mode), "TLS config");
-    must(nng_tls_config_auth_mode(config, NNG_TLS_AUTH_MODE_REQUIRED), "TLS auth mode");
-    if (mode == NNG_TLS_MODE_CLIENT) {
-        /* Without a name nng 1.5 checks none at all. */
-        char host[256];
-        copy_host(url, host, sizeof host);
-        must(nng_tls_config_server_name(config, tls->server_name != NULL ? tls->server_name : host),
-             "TLS name");
-    }
-    int status = load_files(config, tls, err);
-    if (status != 0) {
-        nng_tls_config_free(config);
-        return status;
-    }
-    *out = config;
-    return 0;
-}
-
 /* ---- the server ---- */
 
 enum slot_state { SLOT_RECEIVING, SLOT_OPEN, SLOT_SENDING };
@@ -393,12 +338,15 @@ struct rpc_request {
 };
 
 struct rpc_server {
+    struct loop *loop;
     struct rpc_server_options options;
     char *url;
     nng_socket socket;
     nng_listener listener;
     struct pipe_count *pipe_count;
     struct loop_wake *wake;
+    struct loop_timer *look; /* at the door; NULL for ipc */
+    nng_tls_config *renewed; /* is to be listened with as soon as the address is free; NULL: nothing to do */
     struct slot *slots;
     size_t slot_count;
     pthread_mutex_t mutex;
@@ -525,30 +473,101 @@ static void set_url(struct rpc_server *server, const char *url, nng_listener lis
     server->url = memory_copy_text(text);
 }
 
-static int listen_at(struct rpc_server *server, struct err *err)
+/* `tls` may be NULL; not taken. */
+static int start_listener(struct rpc_server *server, const char *url, nng_tls_config *tls, struct err *err)
 {
-    const struct rpc_server_options *options = &server->options;
     nng_listener listener;
-    int code = nng_listener_create(&listener, server->socket, options->url);
+    int code = nng_listener_create(&listener, server->socket, url);
     if (code != 0) {
-        return fail(err, code, options->url, "not a usable address");
+        return rpc_tls_fail(err, code, url, "not a usable address");
     }
-    nng_tls_config *tls = NULL;
-    if (is_tls_url(options->url)) {
-        int status = make_tls(options->url, options->tls, NNG_TLS_MODE_SERVER, &tls, err);
-        if (status != 0) {
-            return status;
-        }
-        code = nng_listener_set_ptr(listener, NNG_OPT_TLS_CONFIG, tls);
-        nng_tls_config_free(tls);
-        must(code, "TLS of the listener");
+    if (tls != NULL) {
+        must(nng_listener_set_ptr(listener, NNG_OPT_TLS_CONFIG, tls), "TLS of the listener");
     }
     code = nng_listener_start(listener, 0);
     if (code != 0) {
-        return fail(err, code, options->url, "cannot listen");
+        nng_listener_close(listener);
+        return rpc_tls_fail(err, code, url, "cannot listen");
     }
     server->listener = listener;
-    set_url(server, options->url, listener);
+    return 0;
+}
+
+static int listen_at(struct rpc_server *server, struct err *err)
+{
+    const struct rpc_server_options *options = &server->options;
+    nng_tls_config *tls = NULL;
+    int status = 0;
+    if (is_tls_url(options->url)) {
+        status = rpc_tls_make(options->url, options->tls, RPC_TLS_SERVER, &tls, err);
+    }
+    if (status == 0) {
+        status = start_listener(server, options->url, tls, err);
+    }
+    if (tls != NULL) {
+        nng_tls_config_free(tls);
+    }
+    if (status == 0) {
+        set_url(server, options->url, server->listener);
+    }
+    return status;
+}
+
+/* ---- the door ---- */
+
+static void relisten(struct rpc_server *server)
+{
+    struct err err;
+    if (start_listener(server, server->url, server->renewed, &err) == 0) {
+        nng_tls_config_free(server->renewed);
+        server->renewed = NULL;
+    }
+}
+
+static void on_look(void *arg)
+{
+    struct rpc_server *server = arg;
+    if (server->renewed != NULL) {
+        relisten(server);
+    }
+    struct rpc_door_view view = rpc_door_look(server->pipe_count->door, loop_now(server->loop));
+    bool is_busy = view.strangers > 0 || server->renewed != NULL;
+    loop_timer_start(server->look, is_busy ? DOOR_BUSY_MS : DOOR_MS, 0);
+    if (view.cut > 0 && server->options.on_cut != NULL) {
+        server->options.on_cut(server->options.arg, view.cut, view.last);
+    }
+}
+
+static void watch_door(struct rpc_server *server)
+{
+    nng_sockaddr own;
+    struct sockaddr_storage address;
+    /* nng itself cuts plain TCP that says nothing for 10 s. */
+    if (is_tls_url(server->url) && nng_listener_get_addr(server->listener, NNG_OPT_LOCADDR, &own) == 0 &&
+        read_address(&own, &address)) {
+        rpc_door_set_address(server->pipe_count->door, (const struct sockaddr *)&address);
+        server->look = loop_timer_new(server->loop, on_look, server);
+        loop_timer_start(server->look, DOOR_MS, 0);
+    }
+}
+
+int rpc_server_renew(struct rpc_server *server, const struct rpc_tls *tls, struct err *err)
+{
+    nng_tls_config *config;
+    if (!is_tls_url(server->url)) {
+        return 0;
+    }
+    int status = rpc_tls_make(server->url, tls, RPC_TLS_SERVER, &config, err);
+    if (status != 0) {
+        return status;
+    }
+    if (server->renewed != NULL) {
+        nng_tls_config_free(server->renewed);
+    } else {
+        nng_listener_close(server->listener);
+    }
+    server->renewed = config;
+    loop_timer_start(server->look, 0, 0);
     return 0;
 }
 
@@ -572,18 +591,20 @@ int rpc_server_open(struct loop *loop, const struct rpc_server_options *options,
     if (status != 0) {
         return status;
     }
-    limit_threads();
+    prepare();
     struct rpc_server *server = memory_alloc(sizeof *server);
+    server->loop = loop;
     server->options = *options;
     pthread_mutex_init(&server->mutex, NULL);
     int code = nng_rep0_open(&server->socket);
     if (code != 0) {
         free_server(server);
-        return fail(err, code, options->url, "no socket");
+        return rpc_tls_fail(err, code, options->url, "no socket");
     }
     must(nng_socket_set_size(server->socket, NNG_OPT_RECVMAXSZ, options->max_bytes + HEADER_BYTES),
          "size limit");
     server->pipe_count = pipe_count_new();
+    server->pipe_count->door = rpc_door_new();
     watch_pipes(server->socket, server->pipe_count);
     status = listen_at(server, err);
     if (status != 0) {
@@ -596,6 +617,7 @@ int rpc_server_open(struct loop *loop, const struct rpc_server_options *options,
     server->slot_count = options->contexts == 0 ? DEFAULT_CONTEXTS : options->contexts;
     server->slots = memory_alloc(server->slot_count * sizeof *server->slots);
     server->wake = loop_wake_new(loop, on_requests, server);
+    watch_door(server);
     start_slots(server);
     *out = server;
     return 0;
@@ -611,7 +633,14 @@ void rpc_server_close(struct rpc_server *server)
     if (server == NULL) {
         return;
     }
-    nng_listener_close(server->listener); /* the address is free at once */
+    if (server->renewed != NULL) {
+        nng_tls_config_free(server->renewed);
+    } else {
+        nng_listener_close(server->listener); /* the address is free at once */
+    }
+    if (server->look != NULL) {
+        loop_timer_free(server->look);
+    }
     for (size_t i = 0; i < server->slot_count; i++) {
         struct slot *slot = &server->slots[i];
         nng_aio_stop(slot->aio); /* no callback of it runs any more */
@@ -661,6 +690,8 @@ struct rpc_client {
     struct call *done_head; /* under the mutex */
     struct call *done_tail;
     struct pipe_count *pipe_count;
+    struct rpc_probe *probe; /* TLS with a listener for trouble, else NULL */
+    struct loop_timer *trouble;
     bool is_closed;
     unsigned depth;
 };
@@ -677,7 +708,7 @@ static int status_of(enum call_phase phase, int code)
     if (phase == CALL_SENDING) {
         return code == NNG_ENOMEM ? -ENOMEM : -ENOTCONN;
     }
-    return code == NNG_EUNREACHABLE ? -ETIMEDOUT : -errno_of(code);
+    return code == NNG_EUNREACHABLE ? -ETIMEDOUT : -rpc_tls_errno(code);
 }
 
 static void finish_locked(struct call *call, int status)
@@ -849,11 +880,11 @@ static int dial(struct rpc_client *client, const struct rpc_client_options *opti
     nng_dialer dialer;
     int code = nng_dialer_create(&dialer, client->socket, options->url);
     if (code != 0) {
-        return fail(err, code, options->url, "not a usable address");
+        return rpc_tls_fail(err, code, options->url, "not a usable address");
     }
     if (is_tls_url(options->url)) {
         nng_tls_config *tls = NULL;
-        int status = make_tls(options->url, options->tls, NNG_TLS_MODE_CLIENT, &tls, err);
+        int status = rpc_tls_make(options->url, options->tls, RPC_TLS_CLIENT, &tls, err);
         if (status != 0) {
             return status;
         }
@@ -862,7 +893,25 @@ static int dial(struct rpc_client *client, const struct rpc_client_options *opti
         must(code, "TLS of the dialer");
     }
     code = nng_dialer_start(dialer, NNG_FLAG_NONBLOCK);
-    return code == 0 ? 0 : fail(err, code, options->url, "cannot dial");
+    return code == 0 ? 0 : rpc_tls_fail(err, code, options->url, "cannot dial");
+}
+
+static void on_trouble_timer(void *arg)
+{
+    struct rpc_client *client = arg;
+    if (!is_connected(client)) {
+        rpc_probe_run(client->probe);
+    }
+}
+
+static void watch_trouble(struct rpc_client *client, const struct rpc_client_options *options)
+{
+    if (is_tls_url(options->url) && options->on_trouble != NULL) {
+        client->probe =
+            rpc_probe_new(client->loop, options->url, options->tls, options->on_trouble, options->arg);
+        client->trouble = loop_timer_new(client->loop, on_trouble_timer, client);
+        loop_timer_start(client->trouble, TROUBLE_FIRST_MS, TROUBLE_MS);
+    }
 }
 
 int rpc_client_open(struct loop *loop, const struct rpc_client_options *options, struct rpc_client **out,
@@ -872,7 +921,7 @@ int rpc_client_open(struct loop *loop, const struct rpc_client_options *options,
     if (status != 0) {
         return status;
     }
-    limit_threads();
+    prepare();
     struct rpc_client *client = memory_alloc(sizeof *client);
     client->loop = loop;
     client->max_calls = options->max_calls == 0 ? DEFAULT_CALLS : options->max_calls;
@@ -882,7 +931,7 @@ int rpc_client_open(struct loop *loop, const struct rpc_client_options *options,
     if (code != 0) {
         pipe_count_free(client->pipe_count);
         free_client(client);
-        return fail(err, code, options->url, "no socket");
+        return rpc_tls_fail(err, code, options->url, "no socket");
     }
     must(nng_socket_set_size(client->socket, NNG_OPT_RECVMAXSZ, options->max_bytes + HEADER_BYTES),
          "size limit");
@@ -897,6 +946,7 @@ int rpc_client_open(struct loop *loop, const struct rpc_client_options *options,
         return status;
     }
     client->wake = loop_wake_new(loop, on_answers, client);
+    watch_trouble(client, options);
     *out = client;
     return 0;
 }
@@ -918,6 +968,10 @@ void rpc_client_close(struct rpc_client *client)
     }
     client->depth++;
     client->is_closed = true;
+    rpc_probe_free(client->probe);
+    if (client->trouble != NULL) {
+        loop_timer_free(client->trouble);
+    }
     int delay_ms = 0;
     for (size_t i = 0; i < client->call_count; i++) {
         pthread_mutex_lock(&client->mutex);

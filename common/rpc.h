@@ -1,5 +1,5 @@
 /*
- * Requests and answers over nng REQ/REP, its headers in rpc.c alone. nng 1.5.2 and 1.10.
+ * Requests and answers over nng REQ/REP, its headers in rpc*.c alone. nng 1.5.2 and 1.10.
  *
  * Bytes in, bytes out; what they mean is proto/'s affair. nng's threads only fill a mutexed queue and wake
  * the loop: every callback here runs on the loop's thread, and nothing blocks for more than the moment in
@@ -38,6 +38,8 @@ struct rpc_server_options {
     size_t max_bytes; /* of one request; larger ones end their connection */
     /* Must lead to exactly one rpc_request_reply, now or later. `bytes` are borrowed for the call. */
     void (*on_request)(void *arg, struct rpc_request *request, const uint8_t *bytes, size_t len);
+    /* So many connections never finished their handshake and were cut (rpc_door.h); may be NULL. */
+    void (*on_cut)(void *arg, size_t count, const char *last_peer);
     void *arg;
 };
 
@@ -52,6 +54,10 @@ const char *rpc_server_url(const struct rpc_server *server);
  * error: nng reports success. Also allowed (and then only frees) after rpc_server_close. */
 void rpc_request_reply(struct rpc_request *request, const uint8_t *bytes, size_t len);
 
+/* Listens with the files as they are now: for fresh certificates. Connections that stand may end, and are
+ * made anew by their clients. 0, also where the URL is not TLS; or -errno, and all stays as it was. */
+int rpc_server_renew(struct rpc_server *server, const struct rpc_tls *tls, struct err *err);
+
 void rpc_server_close(struct rpc_server *server);
 
 struct rpc_client;
@@ -61,6 +67,10 @@ struct rpc_client_options {
     const struct rpc_tls *tls;
     size_t max_bytes; /* of one answer */
     size_t max_calls; /* open at once; 0 = 64 */
+    /* TLS only, may be NULL: why no connection comes about, one line without the URL, again every 30 s. Must
+     * not close the client. */
+    void (*on_trouble)(void *arg, const char *text);
+    void *arg;
 };
 
 /* Dials in the background and redials for ever: an agent that is away is no error here, a URL that does not

@@ -15,7 +15,7 @@ static const char *const LOG_FORMATS[] = {"text", "json", NULL};
 _Static_assert(LOG_LEVEL_DEBUG == 0 && LOG_LEVEL_ERROR == 3, "LOG_LEVELS follows enum log_level");
 _Static_assert(LOG_FORMAT_TEXT == 0 && LOG_FORMAT_JSON == 1, "LOG_FORMATS follows enum log_format");
 
-enum { AGENT = SETTINGS_AGENT, CONTROLLER = SETTINGS_CONTROLLER, BOTH = SETTINGS_BOTH };
+enum { AGENT = SETTINGS_AGENT, CONTROLLER = SETTINGS_CONTROLLER, BOTH = SETTINGS_BOTH, CTL = SETTINGS_CTL };
 
 #define DAY   86400
 #define MONTH 2592000
@@ -85,8 +85,8 @@ static const struct config_row ROWS[] = {
     SECONDS_ROW("SUPERVISOR_CHECK_INTERVAL_SECS", BOTH, AT(check_interval_ms), "15", 0.05, 3600,
                 "how often the controller looks for heartbeats that are missing"),
 
-    SECRET_ROW("REDIS_URL", BOTH, redis_url_text, "redis://127.0.0.1:6379",
-               "redis://[user:pass@]host:port/db, rediss:// (TLS) or unix:///path; or REDIS_URL_FILE"),
+    SECRET_ROW("REDIS_URL", BOTH | CTL, redis_url_text, "redis://127.0.0.1:6379",
+               "redis://[user:pass@]host:port/db, rediss://, redis+sentinel://host,host/name, unix:///path; or its _FILE"),
     NAMES_ROW("RESTART_ALLOW_SERVICES", CONTROLLER, restart_allow,
               "containers that may be restarted; with none, all are only reported"),
     NAMES_ROW("RESTART_DENY_SERVICES", BOTH, restart_deny,
@@ -117,15 +117,15 @@ static const struct config_row ROWS[] = {
     INT_ROW("RESTART_MAX_FLEET", CONTROLLER, restart_max_fleet, "3", 1, 10000, "",
             "restarts at the same time in all"),
     REAL_ROW("BREAKER_FRACTION", CONTROLLER, breaker_fraction, "0.4", 0, 1,
-             "share of the containers that must fail together to open the breaker (checked, not in use yet)"),
+             "share of the managed containers that must fail within a minute to open the breaker"),
     INT_ROW("BREAKER_MIN", CONTROLLER, breaker_min, "3", 1, 100000, "",
-            "fewer failures never open the breaker (checked, not in use yet)"),
+            "fewer failures never open the breaker"),
     SECONDS_ROW("AGENT_LOST_SECS", CONTROLLER, AT(agent_lost_ms), "35", 0.1, DAY,
                 "an agent that is silent on both paths for so long is lost"),
     SECONDS_ROW("SETTLE_SECS", CONTROLLER, AT_SET(settle_ms, settle_given), NULL, 0, DAY,
                 "patience with silence after a start or takeover; else HEARTBEAT_TTL_SECS + HEARTBEAT_INTERVAL_SECS"),
     SECONDS_ROW("LEADER_LEASE_SECS", CONTROLLER, AT(leader_lease_ms), "15", 0.1, 3600,
-                "a leader that is silent for so long is replaced (checked, not in use yet)"),
+                "a leader that is silent for so long is replaced; it stops by itself after two thirds"),
     SECONDS_ROW("ALERT_REPEAT_SECS", CONTROLLER, AT(alert_repeat_ms), "600", 0.05, MONTH,
                 "an alert or line that says the same again waits so long"),
 
@@ -142,19 +142,26 @@ static const struct config_row ROWS[] = {
              "the Engine: unix:///path, tcp://host:port, http:// or https://"),
     TEXT_ROW("DOCKER_TLS_VERIFY", AGENT, docker_tls_verify, NULL, "not empty: TLS to the Engine, certificate checked"),
     TEXT_ROW("DOCKER_CERT_PATH", AGENT, docker_cert_path, NULL, "folder of ca.pem, cert.pem and key.pem for the Engine"),
-    TEXT_ROW("DEFIB_KEY_FILE", BOTH, key_file, NULL,
+    TEXT_ROW("DEFIB_KEY_FILE", BOTH | CTL, key_file, NULL,
              "keys that sign every message, one id:hex a line, the first signs; needed to listen beyond loopback"),
-    TEXT_ROW("DEFIB_TLS_CA_FILE", BOTH, tls_ca_file, NULL, "CA of the other side's certificate, for tls+tcp://"),
-    TEXT_ROW("DEFIB_TLS_CERT_FILE", BOTH, tls_cert_file, NULL, "our certificate, for tls+tcp://"),
-    TEXT_ROW("DEFIB_TLS_KEY_FILE", BOTH, tls_key_file, NULL, "our certificate's private key, for tls+tcp://"),
-    TEXT_ROW("DEFIB_AGENTS", CONTROLLER, agents_text, NULL, "host=url,...: agents to know without discovery"),
-    TEXT_ROW("DEFIB_HTTP_LISTEN", CONTROLLER, http_listen, "127.0.0.1:7410", "host:port of the API, metrics and dashboard (checked, not in use yet)"),
-    TEXT_ROW("DEFIB_HTTP_TOKEN_FILE", CONTROLLER, http_token_file, NULL,
-             "token for changes over HTTP; needed to listen beyond loopback (checked, not in use yet)"),
-    SECRET_ROW("DEFIB_WEBHOOK_URL", CONTROLLER, webhook_url, NULL, "alerts are posted there; or DEFIB_WEBHOOK_URL_FILE (checked, not in use yet)"),
+    TEXT_ROW("DEFIB_TLS_CA_FILE", BOTH | CTL, tls_ca_file, NULL, "CA of the other side's certificate, for tls+tcp://"),
+    TEXT_ROW("DEFIB_TLS_CERT_FILE", BOTH | CTL, tls_cert_file, NULL, "our certificate, for tls+tcp://"),
+    TEXT_ROW("DEFIB_TLS_KEY_FILE", BOTH | CTL, tls_key_file, NULL, "our certificate's private key, for tls+tcp://"),
+    TEXT_ROW("DEFIB_AGENTS", CONTROLLER | CTL, agents_text, NULL, "host=url,...: agents to know without discovery"),
+    TEXT_ROW("DEFIB_HTTP_LISTEN", CONTROLLER | CTL, http_listen, "127.0.0.1:7410", "host:port of the API and metrics"),
+    TEXT_ROW("DEFIB_URL", CTL, url, NULL, "where the controller answers, http://host:port; else from DEFIB_HTTP_LISTEN"),
+    TEXT_ROW("DEFIB_HTTP_TOKEN_FILE", CONTROLLER | CTL, http_token_file, NULL,
+             "token for changes over HTTP; needed to listen beyond loopback"),
+    TEXT_ROW("DEFIB_HTTP_CERT_FILE", CONTROLLER, http_cert_file, NULL,
+             "certificate of the API, PEM: it is HTTPS then; read at the start"),
+    TEXT_ROW("DEFIB_HTTP_KEY_FILE", CONTROLLER, http_key_file, NULL, "private key of that certificate"),
+    TEXT_ROW("DEFIB_HTTP_CA_FILE", CTL, http_ca_file, NULL, "CA of the controller's certificate, for https:// in DEFIB_URL"),
+    SECRET_ROW("DEFIB_WEBHOOK_URL", CONTROLLER, webhook_url, NULL, "alerts are posted there; or DEFIB_WEBHOOK_URL_FILE"),
+    TEXT_ROW("DEFIB_WEBHOOK_TEMPLATE", CONTROLLER, webhook_template, "json",
+             "form of what is posted: json, slack, alertmanager, apprise, or the path of a template"),
     SECRET_ROW("DEFIB_HEARTBEAT_URL", CONTROLLER, heartbeat_url, NULL,
-               "fetched while all is well, for a dead man's switch; or DEFIB_HEARTBEAT_URL_FILE (checked, not in use yet)"),
-    TEXT_ROW("DEFIB_STATE_DIR", BOTH, state_dir, "/var/lib/defib", "folder for what must outlive a restart; small"),
+               "fetched every minute while all is well, for a dead man's switch; or DEFIB_HEARTBEAT_URL_FILE"),
+    TEXT_ROW("DEFIB_STATE_DIR", BOTH | CTL, state_dir, "/var/lib/defib", "folder for what must outlive a restart; small"),
     CHOICE_ROW("LOG_LEVEL", BOTH, log_level, "info", LOG_LEVELS, "lowest level that is logged"),
     CHOICE_ROW("LOG_FORMAT", BOTH, log_format, "text", LOG_FORMATS, "form of the log lines on stderr"),
 };

@@ -1,5 +1,5 @@
 /*
- * The settings of both programs, as contract.md and runbook.md name them. One table, one struct; each
+ * The settings of the programs, as contract.md and runbook.md name them. One table, one struct; each
  * program reads the rows that are its own.
  */
 #ifndef DEFIB_COMMON_SETTINGS_H
@@ -15,7 +15,7 @@
 #include "common/name_patterns.h"
 #include "common/redis_url.h"
 
-enum settings_program { SETTINGS_AGENT = 1, SETTINGS_CONTROLLER = 2, SETTINGS_BOTH = 3 };
+enum settings_program { SETTINGS_AGENT = 1, SETTINGS_CONTROLLER = 2, SETTINGS_BOTH = 3, SETTINGS_CTL = 4 };
 
 struct settings {
     /* the runbook's eight */
@@ -71,7 +71,12 @@ struct settings {
     char *agents_text;
     char *http_listen;
     char *http_token_file;
+    char *http_cert_file; /* controller: with its key, HTTPS */
+    char *http_key_file;
+    char *http_ca_file; /* defibctl */
+    char *url;          /* defibctl: where the controller is; "http://…" from http_listen where not set */
     char *webhook_url;
+    char *webhook_template;
     char *heartbeat_url;
     char *state_dir;
     int log_level;  /* enum log_level */

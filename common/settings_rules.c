@@ -160,7 +160,8 @@ static int check_redis(struct settings *settings, struct err *err)
         return 0;
     }
     return refuse(settings, "REDIS_URL", err,
-                  "allowed are redis://[user:pass@]host:port/db, rediss:// and unix:///path, but %s",
+                  "allowed are redis://[user:pass@]host:port/db, rediss://, "
+                  "redis+sentinel://host:port,…/name and unix:///path, but %s",
                   cause.text);
 }
 
@@ -327,6 +328,12 @@ static int check_http(struct settings *settings, struct err *err)
         return refuse(settings, "DEFIB_HTTP_LISTEN", err,
                       "allowed without DEFIB_HTTP_TOKEN_FILE is loopback only, such as 127.0.0.1:7410");
     }
+    bool has_cert = settings->http_cert_file[0] != '\0';
+    if (has_cert != (settings->http_key_file[0] != '\0')) {
+        return refuse(settings, has_cert ? "DEFIB_HTTP_CERT_FILE" : "DEFIB_HTTP_KEY_FILE", err,
+                      "allowed only together with %s",
+                      has_cert ? "DEFIB_HTTP_KEY_FILE" : "DEFIB_HTTP_CERT_FILE");
+    }
     int status = check_web_url(settings, "DEFIB_WEBHOOK_URL", settings->webhook_url, err);
     return status != 0 ? status
                        : check_web_url(settings, "DEFIB_HEARTBEAT_URL", settings->heartbeat_url, err);
@@ -347,10 +354,36 @@ static int check_controller(struct settings *settings, struct err *err)
     return status != 0 ? status : check_http(settings, err);
 }
 
+/* Where to dial what the controller listens on: all addresses are reached by loopback. */
+static int check_ctl(struct settings *settings, struct err *err)
+{
+    char host[256];
+    long port;
+    if (!split_address(settings->http_listen, host, &port)) {
+        return refuse(settings, "DEFIB_HTTP_LISTEN", err, "allowed is host:port, such as 127.0.0.1:7410");
+    }
+    if (settings->url[0] == '\0') {
+        bool is_any = host[0] == '\0' || strcmp(host, "*") == 0 || strcmp(host, "0.0.0.0") == 0;
+        bool is_v6 = strchr(host, ':') != NULL;
+        char url[300];
+        snprintf(url, sizeof url, "http://%s%s%s:%ld", is_v6 ? "[" : "", is_any ? "127.0.0.1" : host,
+                 is_v6 ? "]" : "", port);
+        set_text(&settings->url, memory_copy_text(url));
+    }
+    size_t len = strlen(settings->url);
+    if (settings->url[len - 1] == '/') {
+        settings->url[len - 1] = '\0';
+    }
+    return check_web_url(settings, "DEFIB_URL", settings->url, err);
+}
+
 int settings_rules_apply(enum settings_program program, struct settings *settings, struct err *err)
 {
-    int status = check_times(program, settings, err);
+    int status = program == SETTINGS_CTL ? 0 : check_times(program, settings, err);
     status = status != 0 ? status : check_redis(settings, err);
+    if (program == SETTINGS_CTL) {
+        return status != 0 ? status : check_ctl(settings, err);
+    }
     status = status != 0 ? status : check_tls_files(settings, err);
     if (status == 0 && (program & SETTINGS_AGENT) != 0) {
         status = check_agent(settings, err);

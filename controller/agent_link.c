@@ -9,6 +9,7 @@
 
 #include <uthash.h>
 
+#include "common/fault.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "controller/agent_book.h"
@@ -41,11 +42,13 @@ struct agent {
 };
 
 struct agent_link {
-    struct agent_link_options options;
+    struct agent_link_options options; /* its tls points at ours */
+    struct rpc_tls tls;
     char *state_dir;
     struct key_ring keys;
     struct loop_timer *timer;
     struct agent *agents;
+    struct latency latency;
     bool is_redis_away;
     bool is_book_stale;
     bool is_closing;
@@ -56,6 +59,9 @@ struct call {
     char *host;
     struct command_id id;
     enum command_op op;
+    struct mono sent_at;
+    agent_link_callback on_answer; /* an operator's; NULL: ours */
+    void *arg;
 };
 
 static struct mono link_now(const struct agent_link *link)
@@ -95,6 +101,13 @@ static void server_name(const char *url, char *out, size_t size)
     out[len] = '\0';
 }
 
+static void on_trouble(void *arg, const char *text)
+{
+    struct agent *agent = arg;
+    warning_limiter_warn(agent->link->options.warnings, agent->host, link_now(agent->link),
+                         "Agent %s cannot be reached at %s: %s", agent->host, agent->url, text);
+}
+
 static void open_client(struct agent *agent)
 {
     const struct agent_link_options *options = &agent->link->options;
@@ -105,8 +118,11 @@ static void open_client(struct agent *agent)
         tls = *options->tls;
         tls.server_name = name;
     }
-    struct rpc_client_options client = {
-        .url = agent->url, .tls = options->tls == NULL ? NULL : &tls, .max_bytes = LIMIT_ANSWER_BYTES};
+    struct rpc_client_options client = {.url = agent->url,
+                                        .tls = options->tls == NULL ? NULL : &tls,
+                                        .max_bytes = LIMIT_ANSWER_BYTES,
+                                        .on_trouble = on_trouble,
+                                        .arg = agent};
     struct err err;
     if (rpc_client_open(options->port.loop, &client, &agent->client, &err) != 0) {
         agent->client = NULL;
@@ -207,7 +223,7 @@ void agent_link_learn(struct agent_link *link, const char *host, const char *url
         return;
     }
     agent->heard_at = agent->registered_at = link_now(link);
-    leader_epoch_heard(link->options.epoch, epoch);
+    leader_lease_heard(link->options.lease, epoch, REDIS_WORD_UNKNOWN);
     learn_url(agent, url);
 }
 
@@ -316,7 +332,7 @@ static void take_query(struct call *call, int status, const struct answer *answe
         return;
     }
     agent->heard_at = link_now(call->link);
-    leader_epoch_heard(call->link->options.epoch, answer->epoch);
+    leader_lease_heard(call->link->options.lease, answer->epoch, answer->redis);
     if (answer->code != ANSWER_OK) {
         warning_limiter_warn(call->link->options.warnings, call->host, link_now(call->link),
                              "Agent %s answers %s to %s: %s", call->host, answer_code_name(answer->code),
@@ -333,8 +349,13 @@ static void take_query(struct call *call, int status, const struct answer *answe
 static void take_command(struct call *call, int status, const struct answer *answer)
 {
     const struct decider_port *port = &call->link->options.port;
+    FAULT_POINT("controller_answered");
     if (status == 0) {
-        leader_epoch_heard(call->link->options.epoch, answer->epoch);
+        leader_lease_heard(call->link->options.lease, answer->epoch, answer->redis);
+    }
+    if (call->on_answer != NULL) {
+        call->on_answer(call->arg, status, status == 0 ? answer : NULL);
+        return;
     }
     decider_answered(port->decider, &call->id, status, status == 0 ? answer : NULL, link_now(call->link),
                      clock_wall_now());
@@ -358,6 +379,9 @@ static void on_answer(void *arg, int status, const uint8_t *bytes, size_t len)
             warning_limiter_warn(call->link->options.warnings, call->host, link_now(call->link),
                                  "An answer of agent %s does not count: %s", call->host, err.text);
         }
+        if (status == 0 && call->op != OP_INVENTORY) {
+            latency_observe(&call->link->latency, mono_diff(link_now(call->link), call->sent_at));
+        }
         if (call->op == OP_PING || call->op == OP_INVENTORY) {
             take_query(call, status, &answer);
         } else {
@@ -370,7 +394,8 @@ static void on_answer(void *arg, int status, const uint8_t *bytes, size_t len)
 
 /* ---- requests ---- */
 
-static int send_command(struct agent *agent, const struct command *command, int64_t timeout_ms)
+static int send_for(struct agent *agent, const struct command *command, int64_t timeout_ms,
+                    agent_link_callback callback, void *arg)
 {
     if (agent->client == NULL) {
         return -ENOTCONN;
@@ -380,7 +405,9 @@ static int send_command(struct agent *agent, const struct command *command, int6
     cleanup_free uint8_t *bytes =
         envelope_seal(&agent->link->keys, ENVELOPE_REQUEST, agent->host, body, body_len, &len);
     struct call *call = memory_alloc(sizeof *call);
-    *call = (struct call){agent->link, memory_copy_text(agent->host), command->id, command->op};
+    *call = (struct call){agent->link, memory_copy_text(agent->host), command->id,
+                          command->op, link_now(agent->link),         callback,
+                          arg};
     int result = rpc_client_call(agent->client, bytes, len, timeout_ms, on_answer, call);
     if (result != 0) {
         free_call(call);
@@ -388,10 +415,15 @@ static int send_command(struct agent *agent, const struct command *command, int6
     return result;
 }
 
+static int send_command(struct agent *agent, const struct command *command, int64_t timeout_ms)
+{
+    return send_for(agent, command, timeout_ms, NULL, NULL);
+}
+
 static bool send_query(struct agent *agent, enum command_op op, uint64_t if_change, int64_t timeout_ms)
 {
     struct command command = {.op = op,
-                              .epoch = leader_epoch_now(agent->link->options.epoch),
+                              .epoch = leader_lease_epoch(agent->link->options.lease),
                               .ttl_ms = timeout_ms,
                               .sent_at_ms = (uint64_t)clock_wall_now().ms,
                               .if_change = if_change};
@@ -452,14 +484,49 @@ static void on_step(void *arg)
     }
 }
 
+const struct latency *agent_link_latency(const struct agent_link *link)
+{
+    return &link->latency;
+}
+
+void agent_link_forget(struct agent_link *link, const char *host)
+{
+    struct agent *agent = find(link, host);
+    if (agent != NULL && !agent->is_static) {
+        drop_agent(agent);
+        write_book(link);
+    }
+}
+
 void agent_link_send(struct agent_link *link, const char *host, const struct command *command,
                      int64_t timeout_ms)
 {
     struct agent *agent = find(link, host);
     struct command_id id = command->id; /* the command itself may go away with the next word to the decider */
+    FAULT_POINT("controller_sending");
     int result = agent == NULL ? -ENOTCONN : send_command(agent, command, timeout_ms);
+    FAULT_POINT("controller_sent");
     if (result != 0) {
         decider_answered(link->options.port.decider, &id, result, NULL, link_now(link), clock_wall_now());
+    }
+}
+
+int agent_link_ask(struct agent_link *link, const char *host, const struct command *command,
+                   int64_t timeout_ms, agent_link_callback callback, void *arg)
+{
+    struct agent *agent = find(link, host);
+    struct command asked = *command;
+    asked.epoch = leader_lease_epoch(link->options.lease);
+    return agent == NULL ? -ENOTCONN : send_for(agent, &asked, timeout_ms, callback, arg);
+}
+
+void agent_link_ask_all(struct agent_link *link)
+{
+    struct agent *agent, *next;
+    HASH_ITER (hh, link->agents, agent, next) {
+        agent->wants_inventory = true;
+        agent->ping_at = link_now(link);
+        send_due(agent);
     }
 }
 
@@ -478,10 +545,27 @@ void agent_link_set_keys(struct agent_link *link, const struct key_ring *keys)
     link->keys = *keys;
 }
 
+/* What is under way ends without an answer: its outcome is asked for. */
+void agent_link_renew(struct agent_link *link)
+{
+    struct agent *agent, *next;
+    HASH_ITER (hh, link->agents, agent, next) {
+        if (agent->url != NULL && strncmp(agent->url, "tls+tcp://", 10) == 0) {
+            close_client(agent);
+            open_client(agent);
+            agent->ping_at = link_now(link);
+        }
+    }
+}
+
 int agent_link_open(const struct agent_link_options *options, struct agent_link **out, struct err *err)
 {
     struct agent_link *link = memory_alloc(sizeof *link);
     link->options = *options;
+    if (options->tls != NULL) {
+        link->tls = *options->tls;
+        link->options.tls = &link->tls;
+    }
     link->state_dir = memory_copy_text(options->state_dir);
     link->keys = *options->keys;
     link->is_redis_away = true;

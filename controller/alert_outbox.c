@@ -14,13 +14,13 @@
 #include "proto/keys.h"
 
 /* A window keeps the pipeline short enough for one answer's deadline. */
-enum { WINDOW = 256, STREAM_KEPT = 10000 };
+enum { WINDOW = 256 };
 
-static const size_t FILE_MAX_BYTES = 4 * (size_t)ALERT_OUTBOX_BYTES;
+static const size_t FILE_MAX_BYTES = 4 * (size_t)ALERT_OUTBOX_BYTES + ALERT_OUTBOX_INPUT_FLOW;
 
 struct entry {
     struct entry *next;
-    bool is_alert;
+    bool is_alert, is_input;
     bool is_spooled; /* stands in the file */
     bool is_told;    /* "kept" was logged */
     bool was_kept;   /* goes out marked as delayed */
@@ -38,10 +38,11 @@ struct alert_outbox {
     struct entry *first, *last;
     struct entry *unsent; /* the first that is not under way */
     size_t count, bytes, under_way;
+    size_t input_count, input_bytes; /* not in the two before */
     size_t file_bytes;
     uint64_t seq;
-    uint64_t dropped, dropped_untold;
-    bool is_away;
+    uint64_t dropped, dropped_untold, added;
+    bool is_away, has_lost_inputs;
 };
 
 struct delivery {
@@ -71,8 +72,9 @@ static void append(struct alert_outbox *outbox, struct entry *entry)
     }
     outbox->last = entry;
     outbox->unsent = outbox->unsent == NULL ? entry : outbox->unsent;
-    outbox->count++;
-    outbox->bytes += entry_bytes(entry);
+    *(entry->is_input ? &outbox->input_count : &outbox->count) += 1;
+    *(entry->is_input ? &outbox->input_bytes : &outbox->bytes) += entry_bytes(entry);
+    outbox->added++;
 }
 
 static void remove_first(struct alert_outbox *outbox)
@@ -81,8 +83,8 @@ static void remove_first(struct alert_outbox *outbox)
     outbox->first = entry->next;
     outbox->last = entry->next == NULL ? NULL : outbox->last;
     outbox->unsent = outbox->unsent == entry ? entry->next : outbox->unsent;
-    outbox->count--;
-    outbox->bytes -= entry_bytes(entry);
+    *(entry->is_input ? &outbox->input_count : &outbox->count) -= 1;
+    *(entry->is_input ? &outbox->input_bytes : &outbox->bytes) -= entry_bytes(entry);
     free_entry(entry);
 }
 
@@ -90,15 +92,17 @@ static void make_room(struct alert_outbox *outbox)
 {
     while ((outbox->count > ALERT_OUTBOX_ENTRIES || outbox->bytes > ALERT_OUTBOX_BYTES) &&
            outbox->first != outbox->last && outbox->first->answers_due == 0) {
+        bool is_input = outbox->first->is_input;
         remove_first(outbox);
-        outbox->dropped++;
-        if (outbox->dropped_untold++ == 0) {
+        outbox->has_lost_inputs = outbox->has_lost_inputs || is_input;
+        outbox->dropped += !is_input;
+        if (!is_input && outbox->dropped_untold++ == 0) {
             log_error("The queue for Redis is full: the oldest alerts and records are dropped");
         }
     }
 }
 
-/* ---- the file: `A|R <level> <seq> <JSON>`, one entry a line ---- */
+/* ---- the file: `A|R|I <level> <seq> <JSON>`, one entry a line ---- */
 
 static const char *outgoing_text(const struct entry *entry)
 {
@@ -109,8 +113,11 @@ static char *format_line(const struct entry *entry, size_t *len)
 {
     char *line = NULL;
     const char *text = entry->delayed_text != NULL ? entry->delayed_text : entry->text;
-    int written = asprintf(&line, "%c %d %" PRIu64 " %s\n", entry->is_alert ? 'A' : 'R', entry->level,
-                           entry->seq, text);
+    int written = asprintf(&line, "%c %d %" PRIu64 " %s\n",
+                           entry->is_alert   ? 'A'
+                           : entry->is_input ? 'I'
+                                             : 'R',
+                           entry->level, entry->seq, text);
     if (written < 0) {
         abort();
     }
@@ -183,7 +190,7 @@ static bool take_line(struct alert_outbox *outbox, char *line)
     uint64_t seq;
     /* NOLINTNEXTLINE(cert-err34-c): our own file; the level is checked behind it */
     if (sscanf(line, "%c %d %" SCNu64 " %n", &kind, &level, &seq, &start) != 3 || start == 0 ||
-        (kind != 'A' && kind != 'R') || level < LOG_LEVEL_DEBUG || level > LOG_LEVEL_ERROR) {
+        (kind != 'A' && kind != 'R' && kind != 'I') || level < LOG_LEVEL_DEBUG || level > LOG_LEVEL_ERROR) {
         return false;
     }
     size_t len = strlen(line + start);
@@ -192,6 +199,7 @@ static bool take_line(struct alert_outbox *outbox, char *line)
     }
     struct entry *entry = memory_alloc(sizeof *entry);
     *entry = (struct entry){.is_alert = kind == 'A',
+                            .is_input = kind == 'I',
                             .is_spooled = true,
                             .is_told = true,
                             .was_kept = true,
@@ -314,10 +322,8 @@ static bool send_part(struct alert_outbox *outbox, struct entry *entry, int argc
 static bool send_entry(struct alert_outbox *outbox, struct entry *entry)
 {
     const char *text = outgoing_text(entry);
-    char kept[16];
-    snprintf(kept, sizeof kept, "%d", STREAM_KEPT);
     const char *publish[] = {"PUBLISH", KEY_CHANNEL_ALERTS, text};
-    const char *add[] = {"XADD", KEY_STREAM_EVENTS, "MAXLEN", "~", kept, "*", "data", text};
+    const char *add[] = {"XADD", KEY_STREAM_EVENTS, "MAXLEN", "~", KEY_STREAM_EVENTS_KEPT, "*", "data", text};
     entry->is_refused = false;
     if (entry->is_alert && !send_part(outbox, entry, 3, publish)) {
         return false;
@@ -394,6 +400,36 @@ void alert_outbox_record(struct alert_outbox *outbox, const struct event_record 
     accept(outbox, entry);
 }
 
+bool alert_outbox_inputs(struct alert_outbox *outbox, const char *run, uint64_t part, const char *inputs)
+{
+    size_t most = outbox->is_away ? ALERT_OUTBOX_INPUT_BYTES : ALERT_OUTBOX_INPUT_FLOW;
+    if (outbox->input_bytes + strlen(inputs) > most) {
+        return false;
+    }
+    char *text = NULL;
+    uint64_t seq = ++outbox->seq;
+    if (asprintf(&text,
+                 "{\"kind\":\"inputs\",\"run\":\"%s\",\"part\":%" PRIu64 ",\"seq\":%" PRIu64
+                 ",\"inputs\":[%s]}",
+                 run, part, seq, inputs) < 0) {
+        abort();
+    }
+    struct entry *entry = memory_alloc(sizeof *entry);
+    *entry = (struct entry){.is_input = true, .level = LOG_LEVEL_INFO, .seq = seq, .text = text};
+    accept(outbox, entry);
+    return true;
+}
+
+bool alert_outbox_has_lost_inputs(const struct alert_outbox *outbox)
+{
+    return outbox->has_lost_inputs;
+}
+
+void alert_outbox_forget_lost_inputs(struct alert_outbox *outbox)
+{
+    outbox->has_lost_inputs = false;
+}
+
 static void tell_dropped(struct alert_outbox *outbox)
 {
     if (outbox->dropped_untold == 0) {
@@ -452,10 +488,15 @@ void alert_outbox_close(struct alert_outbox *outbox)
 
 size_t alert_outbox_count(const struct alert_outbox *outbox)
 {
-    return outbox->count;
+    return outbox->count + outbox->input_count;
 }
 
 uint64_t alert_outbox_dropped(const struct alert_outbox *outbox)
 {
     return outbox->dropped;
+}
+
+uint64_t alert_outbox_added(const struct alert_outbox *outbox)
+{
+    return outbox->added;
 }

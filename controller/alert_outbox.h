@@ -11,6 +11,7 @@
 #ifndef DEFIB_CONTROLLER_ALERT_OUTBOX_H
 #define DEFIB_CONTROLLER_ALERT_OUTBOX_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,6 +22,9 @@
 #define ALERT_OUTBOX_FILE "alerts.spool"
 
 enum { ALERT_OUTBOX_ENTRIES = 10000, ALERT_OUTBOX_BYTES = 4 * 1024 * 1024 };
+
+/* Inputs for replays, beside that: while Redis is away, and while it takes them. */
+enum { ALERT_OUTBOX_INPUT_BYTES = 2 * 1024 * 1024, ALERT_OUTBOX_INPUT_FLOW = 16 * 1024 * 1024 };
 
 struct alert_outbox;
 
@@ -36,11 +40,21 @@ void alert_outbox_close(struct alert_outbox *outbox);
 void alert_outbox_alert(struct alert_outbox *outbox, const struct alert *alert);
 void alert_outbox_record(struct alert_outbox *outbox, const struct event_record *record);
 
+/* A JSON list's inside, of the journal for replays (proto/journal.h); `run` names this life of the
+ * controller, `part` counts on even where one is lost. Kept while Redis is away like records, but up to
+ * ALERT_OUTBOX_INPUT_BYTES, and never in place of an alert or a record: false where it does not fit. */
+bool alert_outbox_inputs(struct alert_outbox *outbox, const char *run, uint64_t part, const char *inputs);
+
+/* Some that were accepted had to go after all. */
+bool alert_outbox_has_lost_inputs(const struct alert_outbox *outbox);
+void alert_outbox_forget_lost_inputs(struct alert_outbox *outbox);
+
 /* Redis takes writes again: sends what waits. */
 void alert_outbox_redis_back(struct alert_outbox *outbox);
 void alert_outbox_redis_away(struct alert_outbox *outbox);
 
 size_t alert_outbox_count(const struct alert_outbox *outbox);     /* waiting or under way */
 uint64_t alert_outbox_dropped(const struct alert_outbox *outbox); /* since the start */
+uint64_t alert_outbox_added(const struct alert_outbox *outbox);   /* stream entries accepted since then */
 
 #endif

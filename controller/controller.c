@@ -7,7 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 
+#include "common/fault.h"
 #include "common/key_file.h"
 #include "common/log.h"
 #include "common/memory.h"
@@ -20,13 +22,17 @@
 #include "controller/fleet_loader.h"
 #include "controller/heartbeat_consumer.h"
 #include "controller/hold_watch.h"
-#include "controller/leader_epoch.h"
+#include "controller/input_journal.h"
+#include "controller/leader_lease.h"
+#include "controller/policy_settings.h"
 #include "controller/redis_session.h"
 #include "controller/restart_store.h"
 #include "controller/warning_limiter.h"
+#include "controller/webhook.h"
 #include "proto/keys.h"
 
 #define LOST_FILE "redis.lost"
+#define LOCK_FILE "lock"
 
 enum { PING_MAX_MS = 15000, ASK_MAX_MS = 1000, WATCH_MAX_MS = 1000, PERIOD_MIN_MS = 50 };
 enum { STOP_LOOK_MS = 20, STOP_PATIENCE_MS = 1000 };
@@ -40,27 +46,48 @@ struct controller {
     struct key_ring keys;
     struct warning_limiter *warnings;
     struct redis_session *session;
-    struct leader_epoch *epoch;
+    struct leader_lease *lease;
     struct agent_link *agents;
     struct hold_watch *holds;
     struct heartbeat_consumer *consumer;
     struct restart_store *store;
     struct alert_outbox *outbox;
+    struct webhook *webhook; /* NULL: none */
+    struct input_journal *journal;
     struct fleet_loader *loader;
     struct loop_timer *tick;
     struct loop_timer *stop;
     struct mono tick_at; /* what the timer is set to */
+    struct mono due_at;  /* the same, never before it was set; MONO_NEVER: none */
     struct mono stop_by;
-    bool is_performing; /* also while it is opened and closed: nothing is performed then */
-    bool is_watching;   /* the first load is complete, or Redis is away: the decider may tick */
-    bool is_amnesic;    /* the load under way follows a loss of data */
-    bool is_redis_lost; /* REDIS_LOST was told */
+    struct mono leads_until;
+    int lock;            /* of the state folder */
+    bool is_performing;  /* also while it is opened and closed: nothing is performed then */
+    bool is_watching;    /* the first load is complete, or Redis is away: the decider may tick */
+    bool is_amnesic;     /* the load under way follows a loss of data */
+    bool is_redis_lost;  /* REDIS_LOST was told */
+    bool is_taking_over; /* the load under way is a new leader's: it commands once it is complete */
     bool is_stopping;
+    int64_t late_max_ms; /* of the tick */
+    uint64_t heartbeats;
+    void (*on_action)(void *arg, const struct action *action); /* NULL: nobody looks on */
+    void *on_action_arg;
 };
 
 static int64_t clamp(int64_t value, int64_t min, int64_t max)
 {
     return value < min ? min : value > max ? max : value;
+}
+
+static int64_t larger(int64_t left, int64_t right)
+{
+    return left > right ? left : right;
+}
+
+static int64_t late_ms(const struct controller *controller)
+{
+    bool is_due = controller->due_at.ms != MONO_NEVER.ms;
+    return is_due ? larger(mono_diff(clock_mono_now(), controller->due_at), 0) : 0;
 }
 
 /* ---- what the decider wants done ---- */
@@ -71,6 +98,12 @@ static void perform_log(const struct action *action)
                                             [ACTION_WARNING] = LOG_LEVEL_WARNING,
                                             [ACTION_ERROR] = LOG_LEVEL_ERROR};
     log_line(levels[action->level], "%s", action->text);
+}
+
+static void send_alert(struct controller *controller, const struct alert *alert)
+{
+    alert_outbox_alert(controller->outbox, alert);
+    webhook_alert(controller->webhook, alert);
 }
 
 static void perform(struct controller *controller, const struct action *action)
@@ -88,7 +121,9 @@ static void perform(struct controller *controller, const struct action *action)
          */
         hold_watch_want(controller->holds, action->container, action->service, action->host);
         hold_watch_flush(controller->holds);
+        FAULT_POINT("controller_storing");
         restart_store_save(controller->store, action->container, action->token, action->state);
+        FAULT_POINT("controller_store_sent");
         break;
     case ACTION_FORGET:
         restart_store_forget(controller->store, action->container);
@@ -98,12 +133,22 @@ static void perform(struct controller *controller, const struct action *action)
         agent_link_send(controller->agents, action->host, action->command, action->timeout_ms);
         break;
     case ACTION_ALERT:
-        alert_outbox_alert(controller->outbox, action->alert);
+        send_alert(controller, action->alert);
         break;
     case ACTION_RECORD:
         alert_outbox_record(controller->outbox, action->record);
         break;
+    case ACTION_INPUT:
+        input_journal_add(controller->journal, action->text);
+        break;
     }
+}
+
+/* From now on what the decider is told stands in the journal. */
+static void record(struct controller *controller)
+{
+    cleanup_free char *settings = policy_settings_to_json(controller->settings);
+    decider_record(controller->decider, settings, loop_now(controller->loop), clock_wall_now());
 }
 
 static void arm_tick(struct controller *controller)
@@ -116,6 +161,7 @@ static void arm_tick(struct controller *controller)
         return;
     }
     controller->tick_at = wake_at;
+    controller->due_at = (struct mono){larger(wake_at.ms, loop_now(controller->loop).ms)};
     if (wake_at.ms == MONO_NEVER.ms) {
         loop_timer_stop(controller->tick);
     } else {
@@ -135,17 +181,25 @@ static void perform_all(void *arg)
     do {
         const struct action *action;
         while ((action = decider_next_action(controller->decider)) != NULL) {
+            if (controller->on_action != NULL) {
+                controller->on_action(controller->on_action_arg, action);
+            }
             perform(controller, action);
         }
     } while (heartbeat_consumer_flush(controller->consumer));
     controller->is_performing = false;
+    if (input_journal_wants_start(controller->journal)) {
+        record(controller);
+    }
     arm_tick(controller);
 }
 
 static void on_tick(void *arg)
 {
     struct controller *controller = arg;
+    controller->late_max_ms = larger(controller->late_max_ms, late_ms(controller));
     controller->tick_at = MONO_NEVER;
+    controller->due_at = MONO_NEVER;
     decider_tick(controller->decider, loop_now(controller->loop), clock_wall_now());
     perform_all(controller);
 }
@@ -161,7 +215,7 @@ static void alert_redis(struct controller *controller, enum alert_type type, con
     memory_set_text(alert.reason, sizeof alert.reason, reason);
     memory_set_text(alert.detail, sizeof alert.detail, detail);
     alert.timestamp = clock_wall_now();
-    alert_outbox_alert(controller->outbox, &alert);
+    send_alert(controller, &alert);
 }
 
 /* On disk as well: a loss that outlives this process is told once, and its end is told by whoever sees it. */
@@ -191,27 +245,59 @@ static void start_watching(struct controller *controller)
     perform_all(controller);
 }
 
+/* The leader tells it; as long as we saw none, that may be us. */
+static void tell_redis_lost(struct controller *controller, const char *reason)
+{
+    bool may_tell = leader_lease_leads(controller->lease) || !leader_lease_has_seen_other(controller->lease);
+    if (!controller->is_redis_lost && may_tell) {
+        set_redis_lost(controller, true);
+        alert_redis(controller, ALERT_REDIS_LOST, "redis_away", reason);
+    }
+}
+
+static void tell_lease(struct controller *controller)
+{
+    struct mono until = controller->is_taking_over ? (struct mono){0} : controller->leads_until;
+    decider_lead(controller->decider, leader_lease_epoch(controller->lease), until,
+                 loop_now(controller->loop));
+    perform_all(controller);
+}
+
+static void lead_without_load(struct controller *controller)
+{
+    controller->is_taking_over = false;
+    restart_store_recall(controller->store);
+    tell_lease(controller);
+}
+
 static void on_away(void *arg, const char *reason)
 {
     struct controller *controller = arg;
     log_warning("Redis is away: %s; deaths are told by the agents now, alerts are kept", reason);
     fleet_loader_stop(controller->loader);
     alert_outbox_redis_away(controller->outbox);
-    if (!controller->is_redis_lost) {
-        set_redis_lost(controller, true);
-        alert_redis(controller, ALERT_REDIS_LOST, "redis_away", reason);
-    }
+    leader_lease_redis_away(controller->lease);
+    tell_redis_lost(controller, reason);
     decider_redis(controller->decider, REDIS_AWAY, loop_now(controller->loop), clock_wall_now());
     agent_link_redis_away(controller->agents, true);
+    if (controller->is_taking_over) {
+        lead_without_load(controller);
+    }
     start_watching(controller);
+}
+
+static void start_load(struct controller *controller)
+{
+    restart_store_load_begin(controller->store, controller->is_amnesic);
+    fleet_loader_start(controller->loader);
 }
 
 static void on_writable(void *arg, bool is_amnesic)
 {
     struct controller *controller = arg;
     controller->is_amnesic = is_amnesic;
-    restart_store_load_begin(controller->store, is_amnesic);
-    fleet_loader_start(controller->loader);
+    leader_lease_redis_there(controller->lease);
+    start_load(controller);
 }
 
 static bool is_kind(const char *key, size_t len, const char *prefix)
@@ -247,55 +333,87 @@ static void on_loaded(void *arg)
     decider_redis(controller->decider, controller->is_amnesic ? REDIS_BACK_AMNESIC : REDIS_BACK,
                   loop_now(controller->loop), clock_wall_now());
     agent_link_redis_away(controller->agents, false);
-    leader_epoch_redis_back(controller->epoch);
     alert_outbox_redis_back(controller->outbox);
     if (controller->is_redis_lost) {
         set_redis_lost(controller, false);
         alert_redis(controller, ALERT_REDIS_RECOVERED, controller->is_amnesic ? "amnesic" : "back", "");
     }
+    if (controller->is_amnesic) {
+        record(controller); /* what the stream held may be lost with the rest */
+    }
     hold_watch_want_all(controller->holds);
+    if (controller->is_taking_over) {
+        controller->is_taking_over = false;
+        tell_lease(controller);
+    }
     start_watching(controller);
 }
 
 static void on_message(void *arg, const char *payload, size_t len)
 {
     struct controller *controller = arg;
+    controller->heartbeats++;
     heartbeat_consumer_message(controller->consumer, payload, len);
 }
 
-/* ---- opening ---- */
+/* ---- who leads ---- */
 
-static void fill_config(const struct settings *settings, struct policy_config *out)
+static void on_leading(void *arg, enum lease_grant grant)
 {
-    *out = (struct policy_config){.is_enabled = settings->supervisor_enabled,
-                                  .max_attempts = settings->max_restart_attempts,
-                                  .cooldown_ms = settings->restart_cooldown_ms,
-                                  .heartbeat_ttl_ms = settings->heartbeat_ttl_ms,
-                                  .miss_threshold = settings->heartbeat_miss_threshold,
-                                  .unhealthy_threshold = settings->unhealthy_threshold,
-                                  .check_interval_ms = settings->check_interval_ms,
-                                  .fast_check_ms = settings->fast_check_ms,
-                                  .start_grace_ms = settings->start_grace_ms,
-                                  .start_deadline_ms = settings->start_deadline_ms,
-                                  .stop_settle_ms = settings->stop_settle_ms,
-                                  .intent_settle_ms = settings->intent_settle_ms,
-                                  .stable_ms = settings->restart_stable_ms,
-                                  .jitter_pct = settings->restart_jitter_pct,
-                                  .docker_policy_grace_ms = settings->docker_policy_grace_ms,
-                                  .stop_timeout_ms = settings->restart_stop_timeout_ms,
-                                  .max_per_host = settings->restart_max_per_host,
-                                  .max_fleet = settings->restart_max_fleet,
-                                  .breaker_fraction = settings->breaker_fraction,
-                                  .breaker_min = settings->breaker_min,
-                                  .agent_lost_ms = settings->agent_lost_ms,
-                                  .settle_ms = settings->settle_ms,
-                                  .alert_repeat_ms = settings->alert_repeat_ms,
-                                  .allow = &settings->restart_allow,
-                                  .deny = &settings->restart_deny};
-    for (size_t i = 0; i < settings->restart_backoff.count && i < LIMIT_BACKOFF_STEPS; i++) {
-        out->backoff_ms[out->backoff_count++] = settings->restart_backoff.ms[i];
+    struct controller *controller = arg;
+    bool has_redis = redis_session_is_writable(controller->session);
+    decider_take_over(controller->decider, loop_now(controller->loop), clock_wall_now());
+    record(controller);
+    restart_store_lead(controller->store, grant == GRANT_TAKEN);
+    heartbeat_consumer_forget(controller->consumer);
+    controller->is_taking_over = true;
+    if (has_redis) {
+        controller->is_watching = false;
+        loop_timer_stop(controller->tick);
+        start_load(controller);
+    } else {
+        tell_redis_lost(controller, "it was away when we began to lead");
+        lead_without_load(controller);
+    }
+    agent_link_ask_all(controller->agents);
+}
+
+static void on_until(void *arg, struct mono until)
+{
+    struct controller *controller = arg;
+    controller->leads_until = until;
+    if (leader_lease_leads(controller->lease)) {
+        tell_lease(controller);
     }
 }
+
+static void on_standby(void *arg)
+{
+    struct controller *controller = arg;
+    controller->is_taking_over = false;
+    decider_follow(controller->decider);
+    restart_store_follow(controller->store);
+    start_watching(controller);
+}
+
+static const char *condition(void *arg)
+{
+    struct controller *controller = arg;
+    return decider_condition(controller->decider, loop_now(controller->loop));
+}
+
+void controller_describe(struct controller *controller)
+{
+    char lease[512];
+    leader_lease_describe(controller->lease, lease, sizeof lease);
+    log_info("State: %s; %s; Redis %s; %zu containers; %zu alerts waiting", condition(controller), lease,
+             redis_session_is_ready(controller->session)      ? "ready"
+             : redis_session_is_writable(controller->session) ? "loading"
+                                                              : "away",
+             decider_count(controller->decider), alert_outbox_count(controller->outbox));
+}
+
+/* ---- opening ---- */
 
 static void tell_started(const struct settings *settings)
 {
@@ -321,6 +439,9 @@ static int check_settings(struct controller *controller, struct err *err)
     if (disk_file_make_dir(settings->state_dir, err) != 0) {
         return err_wrap(err, "DEFIB_STATE_DIR");
     }
+    if (disk_file_lock(settings->state_dir, LOCK_FILE, &controller->lock, err) != 0) {
+        return err_wrap(err, "DEFIB_STATE_DIR");
+    }
     return key_file_load(settings->key_file, &controller->keys, err);
 }
 
@@ -330,8 +451,9 @@ static void make_decider(struct controller *controller)
     if (getrandom(seed, sizeof seed, 0) != (ssize_t)sizeof seed) {
         abort();
     }
-    fill_config(controller->settings, &controller->config);
+    policy_settings_fill(controller->settings, &controller->config);
     controller->decider = decider_new(&controller->config, seed, loop_now(controller->loop));
+    decider_follow(controller->decider); /* until the lease is ours */
     controller->port = (struct decider_port){controller->decider, controller->loop, perform_all, controller};
 }
 
@@ -347,6 +469,30 @@ static int open_store(struct controller *controller, struct err *err)
     return restart_store_open(&store, &controller->store, err) == 0 ? 0 : err_wrap(err, "DEFIB_STATE_DIR");
 }
 
+static int64_t ask_ms(const struct settings *settings)
+{
+    int64_t most_ms = clamp(settings->check_interval_ms, PERIOD_MIN_MS, INT32_MAX);
+    return clamp(settings->fast_check_ms > 0 ? settings->fast_check_ms : ASK_MAX_MS, PERIOD_MIN_MS, most_ms);
+}
+
+static void open_lease(struct controller *controller)
+{
+    const struct settings *settings = controller->settings;
+    struct leader_lease_options lease = {
+        .loop = controller->loop,
+        .session = controller->session,
+        .state_dir = settings->state_dir,
+        .id = settings->id,
+        .lease_ms = settings->leader_lease_ms,
+        .word_ms = clamp(settings->leader_lease_ms / 3, 3 * ask_ms(settings), INT64_MAX),
+        .on_leading = on_leading,
+        .on_until = on_until,
+        .on_standby = on_standby,
+        .state = condition,
+        .arg = controller};
+    controller->lease = leader_lease_open(&lease);
+}
+
 static int open_agents(struct controller *controller, struct err *err)
 {
     const struct settings *settings = controller->settings;
@@ -354,18 +500,17 @@ static int open_agents(struct controller *controller, struct err *err)
                           .cert_file = settings->tls_cert_file,
                           .key_file = settings->tls_key_file};
     int64_t ping_ms = clamp(settings->check_interval_ms, PERIOD_MIN_MS, PING_MAX_MS);
-    int64_t ask_ms = settings->fast_check_ms > 0 ? settings->fast_check_ms : ASK_MAX_MS;
-    struct agent_link_options agents = {
-        .port = controller->port,
-        .epoch = controller->epoch,
-        .warnings = controller->warnings,
-        .state_dir = settings->state_dir,
-        .agents_text = settings->agents_text,
-        .tls = settings->tls_ca_file[0] == '\0' ? NULL : &tls,
-        .keys = &controller->keys,
-        .ping_ms = clamp(settings->agent_lost_ms / 3, PERIOD_MIN_MS, ping_ms),
-        .ask_ms = clamp(ask_ms, PERIOD_MIN_MS, clamp(settings->check_interval_ms, PERIOD_MIN_MS, INT32_MAX)),
-        .silence_ms = 2 * settings->heartbeat_interval_ms + settings->check_interval_ms};
+    struct agent_link_options agents = {.port = controller->port,
+                                        .lease = controller->lease,
+                                        .warnings = controller->warnings,
+                                        .state_dir = settings->state_dir,
+                                        .agents_text = settings->agents_text,
+                                        .tls = settings->tls_ca_file[0] == '\0' ? NULL : &tls,
+                                        .keys = &controller->keys,
+                                        .ping_ms = clamp(settings->agent_lost_ms / 3, PERIOD_MIN_MS, ping_ms),
+                                        .ask_ms = ask_ms(settings),
+                                        .silence_ms = 2 * settings->heartbeat_interval_ms +
+                                                      settings->check_interval_ms};
     return agent_link_open(&agents, &controller->agents, err);
 }
 
@@ -412,6 +557,10 @@ static int open_parts(struct controller *controller, struct err *err)
     if (result != 0) {
         return result;
     }
+    result = webhook_open(controller->loop, settings, &controller->webhook, err);
+    if (result != 0) {
+        return result;
+    }
     make_decider(controller);
     controller->is_redis_lost = was_redis_lost(controller);
     controller->warnings = warning_limiter_new(settings->alert_repeat_ms);
@@ -420,13 +569,15 @@ static int open_parts(struct controller *controller, struct err *err)
     if (result != 0) {
         return result;
     }
-    controller->epoch = leader_epoch_open(settings->state_dir, &controller->port, controller->session);
+    restart_store_follow(controller->store);
+    open_lease(controller);
     result = open_agents(controller, err);
     if (result != 0) {
         return result;
     }
     controller->holds = hold_watch_new(&controller->port, controller->session, controller->warnings);
     controller->outbox = alert_outbox_open(settings->state_dir, controller->session);
+    controller->journal = input_journal_new(controller->loop, controller->outbox);
     open_readers(controller);
     return 0;
 }
@@ -440,6 +591,8 @@ int controller_open(struct loop *loop, const struct settings *settings, struct c
     controller->loop = loop;
     controller->settings = settings;
     controller->tick_at = MONO_NEVER;
+    controller->due_at = MONO_NEVER;
+    controller->lock = -1;
     controller->is_performing = true;
     controller->tick = loop_timer_new(loop, on_tick, controller);
     controller->stop = loop_timer_new(loop, on_stop_look, controller);
@@ -449,11 +602,50 @@ int controller_open(struct loop *loop, const struct settings *settings, struct c
         return result;
     }
     tell_started(settings);
-    restart_store_recall(controller->store);
     controller->is_performing = false;
     perform_all(controller);
     *out = controller;
     return 0;
+}
+
+/* ---- looking on ---- */
+
+void controller_watch(struct controller *controller,
+                      void (*on_action)(void *arg, const struct action *action), void *arg)
+{
+    controller->on_action = on_action;
+    controller->on_action_arg = arg;
+}
+
+void controller_parts(const struct controller *controller, struct controller_parts *out)
+{
+    *out = (struct controller_parts){.decider = controller->decider,
+                                     .session = controller->session,
+                                     .holds = controller->holds,
+                                     .agents = controller->agents,
+                                     .outbox = controller->outbox,
+                                     .consumer = controller->consumer,
+                                     .webhook = controller->webhook};
+}
+
+bool controller_forget_host(struct controller *controller, const char *host)
+{
+    bool is_forgotten =
+        decider_forget_host(controller->decider, host, loop_now(controller->loop), clock_wall_now());
+    if (is_forgotten) {
+        agent_link_forget(controller->agents, host);
+    }
+    perform_all(controller);
+    return is_forgotten;
+}
+
+void controller_health(const struct controller *controller, struct controller_health *out)
+{
+    *out = (struct controller_health){.is_watching = controller->is_watching,
+                                      .is_stopping = controller->is_stopping,
+                                      .late_ms = late_ms(controller),
+                                      .late_max_ms = controller->late_max_ms,
+                                      .heartbeats = controller->heartbeats};
 }
 
 /* ---- the end ---- */
@@ -467,6 +659,7 @@ void controller_reload(struct controller *controller)
         return;
     }
     agent_link_set_keys(controller->agents, &keys);
+    agent_link_renew(controller->agents);
     log_info("SIGHUP: %zu keys read", keys.count);
     key_ring_wipe(&keys);
 }
@@ -492,6 +685,8 @@ void controller_stop(struct controller *controller)
     controller->is_stopping = true;
     controller->stop_by = mono_add(loop_now(controller->loop), STOP_PATIENCE_MS);
     loop_timer_stop(controller->tick);
+    input_journal_flush(controller->journal);
+    leader_lease_release(controller->lease);
     loop_timer_start(controller->stop, 0, STOP_LOOK_MS);
 }
 
@@ -504,15 +699,20 @@ void controller_close(struct controller *controller)
     redis_session_close(controller->session);
     fleet_loader_free(controller->loader);
     heartbeat_consumer_free(controller->consumer);
+    input_journal_free(controller->journal);
     alert_outbox_close(controller->outbox);
+    webhook_close(controller->webhook);
     hold_watch_free(controller->holds);
     agent_link_close(controller->agents);
-    leader_epoch_close(controller->epoch);
+    leader_lease_close(controller->lease);
     restart_store_close(controller->store);
     warning_limiter_free(controller->warnings);
     decider_free(controller->decider);
     loop_timer_free(controller->stop);
     loop_timer_free(controller->tick);
     key_ring_wipe(&controller->keys);
+    if (controller->lock >= 0) {
+        close(controller->lock);
+    }
     free(controller);
 }

@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -170,6 +171,25 @@ int disk_file_read(const char *dir, const char *name, size_t max_bytes, char **o
     result = read_open(fd, path, max_bytes, out, len, err);
     close(fd);
     return result;
+}
+
+int disk_file_lock(const char *dir, const char *name, int *fd, struct err *err)
+{
+    char path[PATH_MAX];
+    int result = join(path, dir, name, "", err);
+    if (result != 0) {
+        return result;
+    }
+    int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (file < 0) {
+        return fail(err, path, "cannot be opened");
+    }
+    if (flock(file, LOCK_EX | LOCK_NB) != 0) {
+        close(file);
+        return err_set(err, EBUSY, "%s is in use by another process", dir);
+    }
+    *fd = file;
+    return 0;
 }
 
 int disk_file_remove(const char *dir, const char *name, struct err *err)

@@ -26,6 +26,10 @@ int disk_file_append(const char *dir, const char *name, const char *bytes, size_
 int disk_file_read(const char *dir, const char *name, size_t max_bytes, char **out, size_t *len,
                    struct err *err);
 
+/* Makes the file where it is missing and locks it for this process, until *fd is closed or the process ends.
+ * -EBUSY where another process holds it. */
+int disk_file_lock(const char *dir, const char *name, int *fd, struct err *err);
+
 /* No such file is no error. */
 int disk_file_remove(const char *dir, const char *name, struct err *err);
 

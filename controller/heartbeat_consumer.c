@@ -7,9 +7,10 @@
 
 #include <uthash.h>
 
+#include "common/fingerprint.h"
 #include "common/log.h"
 #include "common/memory.h"
-#include "proto/heartbeat.h"
+#include "proto/heartbeat_facts.h"
 #include "proto/keys.h"
 #include "proto/registration.h"
 
@@ -23,6 +24,8 @@ struct host {
     char agent[LIMIT_COMMAND_ID_SIZE]; /* the process that wrote the last registration */
     uint64_t document; /* fingerprint of the last one: the same bytes again are no sign of life */
     struct mono seen_at;
+    struct registration_counter counters[REGISTRATION_COUNTERS]; /* its agent's own */
+    size_t counter_count;
     UT_hash_handle hh;
 };
 
@@ -94,35 +97,29 @@ static void want_host(struct heartbeat_consumer *consumer, const char *name)
 
 /* ---- beats ---- */
 
-/* Something the registration tells more of: an unknown host, agent or container, a death, a start. */
-static bool is_news(struct heartbeat_consumer *consumer, const struct heartbeat *beat)
+/* The registration tells more of an unknown agent and of a death. */
+static bool is_news(const struct heartbeat_consumer *consumer, const struct heartbeat *beat)
 {
-    struct decider_view view;
     const struct host *host = find_host(consumer, beat->host);
-    if (host == NULL || (beat->agent[0] != '\0' && strcmp(host->agent, beat->agent) != 0)) {
-        return true;
-    }
-    if (beat->container[0] == '\0') {
-        return false;
-    }
-    bool is_down = beat->state != CONTAINER_RUNNING && beat->state != CONTAINER_UNKNOWN;
-    return is_down || !decider_look(consumer->options.port.decider, beat->container, &view) ||
-           (beat->container_id[0] != '\0' && strcmp(view.container_id, beat->container_id) != 0);
+    bool is_unknown = host == NULL || (beat->agent[0] != '\0' && strcmp(host->agent, beat->agent) != 0);
+    return is_unknown || (beat->container[0] != '\0' && beat->state != CONTAINER_RUNNING &&
+                          beat->state != CONTAINER_UNKNOWN);
 }
 
 static void observe(struct heartbeat_consumer *consumer, const struct heartbeat *beat)
 {
-    if (beat->host[0] != '\0' && is_news(consumer, beat)) {
+    bool is_strange =
+        decider_observe_beat(consumer->options.port.decider, beat, consumer_now(consumer), clock_wall_now());
+    if (beat->host[0] != '\0' && (is_strange || is_news(consumer, beat))) {
         want_host(consumer, beat->host);
     }
-    decider_observe_beat(consumer->options.port.decider, beat, consumer_now(consumer), clock_wall_now());
 }
 
 void heartbeat_consumer_message(struct heartbeat_consumer *consumer, const char *payload, size_t len)
 {
     struct heartbeat beat;
     struct err err;
-    if (heartbeat_decode(payload, len, &beat, &err) != 0) {
+    if (heartbeat_facts_decode(payload, len, &beat, &err) != 0) {
         warning_limiter_warn(consumer->options.warnings, KEY_CHANNEL_HEARTBEATS, consumer_now(consumer),
                              "A message on %s is no heartbeat: %s", KEY_CHANNEL_HEARTBEATS, err.text);
         return;
@@ -136,7 +133,7 @@ void heartbeat_consumer_message(struct heartbeat_consumer *consumer, const char 
 static int decode_at(const char *key, size_t key_len, const char *value, size_t len, struct heartbeat *beat,
                      struct err *err)
 {
-    int result = heartbeat_decode(value, len, beat, err);
+    int result = heartbeat_facts_decode(value, len, beat, err);
     if (result != 0) {
         return result;
     }
@@ -178,15 +175,6 @@ void heartbeat_consumer_take_beat(struct heartbeat_consumer *consumer, const cha
 
 /* ---- registrations ---- */
 
-static uint64_t fingerprint(const char *bytes, size_t len)
-{
-    uint64_t sum = 0xcbf29ce484222325u;
-    for (size_t i = 0; i < len; i++) {
-        sum = (sum ^ (uint8_t)bytes[i]) * 0x100000001b3u;
-    }
-    return sum == 0 ? 1 : sum;
-}
-
 static void take_whole(struct heartbeat_consumer *consumer, const char *name, const char *value, size_t len)
 {
     struct registration registration;
@@ -221,12 +209,13 @@ static void take_registration(struct heartbeat_consumer *consumer, const char *n
                               size_t len)
 {
     struct host *host = find_or_add_host(consumer, name);
-    uint64_t document = fingerprint(value, len);
+    uint64_t document = fingerprint_of(value, len);
     if (host == NULL || host->document == document) {
         return;
     }
     host->document = document;
     host->seen_at = consumer_now(consumer);
+    host->counter_count = registration_peek_counters(value, len, host->counters);
     char told[LIMIT_NAME_SIZE], agent[LIMIT_COMMAND_ID_SIZE];
     uint64_t change;
     if (registration_peek(value, len, told, agent, &change) == 0 && strcmp(told, name) == 0 &&
@@ -244,6 +233,25 @@ void heartbeat_consumer_take_registration(struct heartbeat_consumer *consumer, c
     char name[LIMIT_NAME_SIZE];
     if (key_strip_prefix(key, key_len, KEY_AGENT_PREFIX, name)) {
         take_registration(consumer, name, value, len);
+    }
+}
+
+void heartbeat_consumer_forget(struct heartbeat_consumer *consumer)
+{
+    struct host *host, *next;
+    HASH_ITER (hh, consumer->hosts, host, next) {
+        host->document = 0;
+        host->agent[0] = '\0';
+    }
+}
+
+void heartbeat_consumer_each_agent(const struct heartbeat_consumer *consumer, heartbeat_consumer_visit visit,
+                                   void *arg)
+{
+    for (const struct host *host = consumer->hosts; host != NULL; host = host->hh.next) {
+        if (!visit(arg, host->name, host->counters, host->counter_count)) {
+            return;
+        }
     }
 }
 

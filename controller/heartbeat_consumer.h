@@ -41,6 +41,9 @@ void heartbeat_consumer_take_beat(struct heartbeat_consumer *consumer, const cha
 void heartbeat_consumer_take_registration(struct heartbeat_consumer *consumer, const char *key,
                                           size_t key_len, const char *value, size_t len);
 
+/* Registrations that were read before are news again. */
+void heartbeat_consumer_forget(struct heartbeat_consumer *consumer);
+
 /* ACTION_READ_KEY: the beat key, the registration of the host, and the holds that would cover the container
  * are wanted. Borrows all; calls no decider function. */
 void heartbeat_consumer_want_key(struct heartbeat_consumer *consumer, const char *container,
@@ -49,5 +52,12 @@ void heartbeat_consumer_want_key(struct heartbeat_consumer *consumer, const char
 /* Sends what is wanted. While Redis is away every wanted key is answered KEY_UNREADABLE, at once. True where
  * the decider was told something. */
 bool heartbeat_consumer_flush(struct heartbeat_consumer *consumer);
+
+/* Each host whose registration came by Redis, with its agent's own counters as they stood there last, until
+ * visit returns false; borrowed for the call. */
+typedef bool (*heartbeat_consumer_visit)(void *arg, const char *host,
+                                         const struct registration_counter *counters, size_t count);
+void heartbeat_consumer_each_agent(const struct heartbeat_consumer *consumer, heartbeat_consumer_visit visit,
+                                   void *arg);
 
 #endif

@@ -19,6 +19,7 @@ struct hold_key {
     char *key;
     char kind[KIND_SIZE];
     char *name;
+    char *reason, *by; /* of one in force */
     bool is_held;
     bool is_wanted;
     struct wall until;
@@ -52,6 +53,8 @@ static void drop(struct hold_watch *watch, struct hold_key *hold)
     HASH_DEL(watch->keys, hold);
     free(hold->key);
     free(hold->name);
+    free(hold->reason);
+    free(hold->by);
     free(hold);
 }
 
@@ -103,6 +106,10 @@ static void set(struct hold_watch *watch, struct hold_key *hold, const char *val
         warning_limiter_warn(watch->warnings, hold->key, decider_port_now(&watch->port),
                              "Key %s cannot be read: %s; it holds until it is deleted", hold->key, err.text);
     }
+    free(hold->reason);
+    free(hold->by);
+    hold->reason = memory_copy_text(read.reason);
+    hold->by = memory_copy_text(read.by);
     if (!hold->is_held || hold->until.ms != read.until.ms) {
         log_info("Hold on %s %s%s%s%s%s", hold->kind, hold->name, read.by[0] == '\0' ? "" : " by ", read.by,
                  read.reason[0] == '\0' ? "" : ": ", read.reason);
@@ -261,5 +268,22 @@ void hold_watch_flush(struct hold_watch *watch)
             }
         }
         free_read(read);
+    }
+}
+
+void hold_watch_look(struct hold_watch *watch, const char *kind, const char *name)
+{
+    want(watch, kind, name);
+    hold_watch_flush(watch);
+}
+
+void hold_watch_each(const struct hold_watch *watch,
+                     void (*visit)(void *arg, const struct hold_watch_hold *hold), void *arg)
+{
+    for (const struct hold_key *each = watch->keys; each != NULL; each = each->hh.next) {
+        if (each->is_held) {
+            visit(arg,
+                  &(struct hold_watch_hold){each->kind, each->name, each->reason, each->by, each->until});
+        }
     }
 }

@@ -28,6 +28,17 @@ void hold_watch_want(struct hold_watch *watch, const char *container, const char
 /* The one for all, those in force, and those of every container that is not simply UP. */
 void hold_watch_want_all(struct hold_watch *watch);
 
+/* This key alone, at once: somebody has just written or deleted it. */
+void hold_watch_look(struct hold_watch *watch, const char *kind, const char *name);
+
+/* The holds in force, in no order; borrowed for the call. until 0: no end. */
+struct hold_watch_hold {
+    const char *kind, *name, *reason, *by;
+    struct wall until;
+};
+void hold_watch_each(const struct hold_watch *watch,
+                     void (*visit)(void *arg, const struct hold_watch_hold *hold), void *arg);
+
 /* Sends what is wanted as one MGET; answers come before those of commands that are sent afterwards. */
 void hold_watch_flush(struct hold_watch *watch);
 

@@ -16,7 +16,12 @@
 
 enum { MARKER_SIZE = 65, RUN_ID_SIZE = 65, MEMORY_MAX_BYTES = 256 };
 
-enum { COMMAND_TIMEOUT_MS = 3000, PING_INTERVAL_MS = 2000, PROBE_RETRY_MS = 1000 };
+enum {
+    COMMAND_TIMEOUT_MS = 3000,
+    PING_INTERVAL_MS = 2000,
+    PROBE_RETRY_MS = 1000,
+    MESSAGE_MAX_BYTES = 16 << 20
+};
 
 enum session_state { SESSION_AWAY, SESSION_PROBING, SESSION_WRITABLE, SESSION_READY };
 
@@ -34,6 +39,7 @@ struct redis_session {
     char known_marker[MARKER_SIZE]; /* under which our data lies; "": none yet */
     char known_run_id[RUN_ID_SIZE];
     uint64_t generation; /* answers to an older probe are dropped */
+    struct latency latency;
 };
 
 struct probe {
@@ -200,11 +206,19 @@ struct redis_session *redis_session_open(struct loop *loop, const struct redis_s
                                       .on_up = on_link_up,
                                       .on_down = on_link_down,
                                       .on_message = on_link_message,
+                                      .latency = &session->latency,
                                       .arg = session};
     session->commander = redis_link_open(loop, &link);
+    link.latency = NULL;
     link.subscribe = KEY_CHANNEL_HEARTBEATS;
+    link.max_reply_bytes = MESSAGE_MAX_BYTES;
     session->listener = redis_link_open(loop, &link);
     return session;
+}
+
+const struct latency *redis_session_latency(const struct redis_session *session)
+{
+    return &session->latency;
 }
 
 void redis_session_close(struct redis_session *session)

@@ -40,6 +40,9 @@ void redis_session_commit(struct redis_session *session);
 bool redis_session_is_writable(const struct redis_session *session); /* from on_writable to on_away */
 bool redis_session_is_ready(const struct redis_session *session);    /* from commit to on_away */
 
+/* Of the command link. */
+const struct latency *redis_session_latency(const struct redis_session *session);
+
 /* On the command link; -ENOTCONN unless writable. */
 int redis_session_command(struct redis_session *session, redis_link_callback on_reply, void *arg, int argc,
                           const char *const *argv, const size_t *argv_len);

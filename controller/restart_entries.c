@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/fault.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "proto/keys.h"
@@ -129,6 +130,7 @@ static void on_set(void *arg, const struct redis_reply *reply)
         is_safe = restart_entries_journal(store, request->container, JOURNAL_PENDING, request->text);
     }
     if (request->has_token) {
+        FAULT_POINT("controller_stored");
         restart_entries_tell_stored(store, request->container, request->token, is_safe);
     }
     restart_entries_free_request(request);

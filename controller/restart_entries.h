@@ -37,6 +37,7 @@ struct restart_store {
     struct loop_timer *watch;
     struct restart_entry *entries;
     uint64_t change;
+    bool is_following;
     bool is_amnesic; /* the load under way */
     size_t pending;  /* writes without an answer */
     size_t looks;    /* of the watch, without an answer */

@@ -138,6 +138,23 @@ void restart_store_recall(struct restart_store *store)
     decider_port_told(&store->options.port);
 }
 
+void restart_store_follow(struct restart_store *store)
+{
+    store->is_following = true;
+}
+
+void restart_store_lead(struct restart_store *store, bool has_other_led)
+{
+    store->is_following = false;
+    struct restart_entry *entry, *next;
+    HASH_ITER (hh, store->entries, entry, next) {
+        if (has_other_led && !entry->is_pending) {
+            restart_entries_unkeep(store, entry->container);
+            restart_entries_drop(store, entry);
+        }
+    }
+}
+
 void restart_store_load_begin(struct restart_store *store, bool is_amnesic)
 {
     store->is_amnesic = is_amnesic;
@@ -174,6 +191,9 @@ void restart_store_load_value(struct restart_store *store, const char *container
     struct restart_state state;
     struct err err;
     struct restart_entry *entry = restart_entries_find(store, container);
+    if (store->is_following && (entry == NULL || !entry->is_pending)) {
+        return;
+    }
     if (restart_state_decode(bytes, len, &state, &err) != 0) {
         restart_entries_warn_unreadable(store, container, err.text);
         if (entry != NULL) {
@@ -206,7 +226,11 @@ void restart_store_load_end(struct restart_store *store)
 {
     struct restart_entry *entry, *next;
     HASH_ITER (hh, store->entries, entry, next) {
-        if (entry->is_deleted) {
+        if (store->is_following) {
+            if (entry->is_pending) {
+                write_back(store, entry);
+            }
+        } else if (entry->is_deleted) {
             restart_entries_send_delete(store, entry);
         } else if (!entry->was_seen && !entry->is_pending && !store->is_amnesic) {
             restart_entries_reset(store, entry);

@@ -152,6 +152,9 @@ void restart_watch_look(void *arg)
             restart_entries_send_set(store, entry, NULL);
             continue;
         }
+        if (store->is_following) {
+            continue;
+        }
         refresh(store, entry);
         look = look == NULL ? new_look(store) : look;
         look->names[look->count++] = memory_copy_text(entry->container);

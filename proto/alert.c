@@ -28,22 +28,6 @@ const char *alert_severity(enum alert_type type)
     return (unsigned)type < ALERT_TYPE_N ? type_severities[type] : "warning";
 }
 
-static void write_text_or_null(struct json_writer *writer, const char *key, const char *text)
-{
-    if (text[0] != '\0') {
-        json_writer_text(writer, key, text);
-    } else {
-        json_writer_null(writer, key);
-    }
-}
-
-static void write_text(struct json_writer *writer, const char *key, const char *text)
-{
-    if (text[0] != '\0') {
-        json_writer_text(writer, key, text);
-    }
-}
-
 static void write_summary(struct json_writer *writer, const struct alert *alert)
 {
     const struct alert_totals *totals = &alert->totals;
@@ -69,21 +53,22 @@ static void write_dedup_key(struct json_writer *writer, const struct alert *aler
 
 static void write_alert(struct json_writer *writer, const struct alert *alert)
 {
-    write_text_or_null(writer, "container", alert->container);
-    write_text_or_null(writer, "reason", alert->reason);
-    write_text_or_null(writer, "action", alert->action);
+    json_writer_text_or_null(writer, "container", alert->container);
+    json_writer_text_or_null(writer, "reason", alert->reason);
+    json_writer_text_or_null(writer, "action", alert->action);
     json_writer_signed(writer, "attempts", alert->attempts);
     json_writer_time(writer, "last_attempt", alert->last_attempt, JSON_ROUND_DOWN);
     json_writer_time(writer, "cooldown_until", alert->cooldown_until, JSON_ROUND_UP);
     json_writer_time(writer, "timestamp", alert->timestamp, JSON_ROUND_DOWN);
     json_writer_text(writer, "severity", alert_severity(alert->type));
-    write_text_or_null(writer, "host", alert->host);
-    write_text_or_null(writer, "service", alert->service);
-    write_text_or_null(writer, "container_id", alert->container_id);
+    json_writer_text_or_null(writer, "host", alert->host);
+    json_writer_text_or_null(writer, "service", alert->service);
+    json_writer_text_or_null(writer, "container_id", alert->container_id);
     write_dedup_key(writer, alert);
     json_writer_unsigned(writer, "seq", alert->seq);
     json_writer_bool(writer, "delayed", alert->is_delayed);
-    write_text(writer, "detail", alert->detail);
+    json_writer_text_if_any(writer, "detail", alert->detail);
+    json_writer_text_if_any(writer, "evidence", alert->evidence);
     if (alert->recovery_secs >= 0) {
         json_writer_real(writer, "recovery_secs", alert->recovery_secs);
     }
@@ -116,17 +101,17 @@ char *event_record_encode(const struct event_record *record, size_t *len)
     json_writer_open(&writer, NULL, '{');
     json_writer_text(&writer, "kind", record->kind);
     json_writer_time(&writer, "timestamp", record->timestamp, JSON_ROUND_DOWN);
-    write_text(&writer, "container", record->container);
-    write_text(&writer, "host", record->host);
-    write_text(&writer, "container_id", record->container_id);
-    write_text(&writer, "from", record->from);
-    write_text(&writer, "to", record->to);
-    write_text(&writer, "event", record->event);
-    write_text(&writer, "action", record->action);
-    write_text(&writer, "reason", record->reason);
-    write_text(&writer, "gate", record->gate);
-    write_text(&writer, "detail", record->detail);
-    write_text(&writer, "command_id", record->command_id);
+    json_writer_text_if_any(&writer, "container", record->container);
+    json_writer_text_if_any(&writer, "host", record->host);
+    json_writer_text_if_any(&writer, "container_id", record->container_id);
+    json_writer_text_if_any(&writer, "from", record->from);
+    json_writer_text_if_any(&writer, "to", record->to);
+    json_writer_text_if_any(&writer, "event", record->event);
+    json_writer_text_if_any(&writer, "action", record->action);
+    json_writer_text_if_any(&writer, "reason", record->reason);
+    json_writer_text_if_any(&writer, "gate", record->gate);
+    json_writer_text_if_any(&writer, "detail", record->detail);
+    json_writer_text_if_any(&writer, "command_id", record->command_id);
     if (record->max_attempts > 0 || record->attempt > 0) {
         json_writer_signed(&writer, "attempt", record->attempt);
         json_writer_signed(&writer, "max_attempts", record->max_attempts);

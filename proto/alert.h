@@ -25,7 +25,8 @@
     X(REDIS_RECOVERED, "info")            \
     X(BREAKER_OPEN, "critical")           \
     X(BREAKER_CLOSED, "info")             \
-    X(NAME_COLLISION, "warning")
+    X(NAME_COLLISION, "warning")          \
+    X(TEST, "info") /* an operator wants to see that alerts arrive */
 
 #define ALERT_MEMBER(type, severity) ALERT_##type,
 enum alert_type { ALERT_TYPE_WORDS(ALERT_MEMBER) ALERT_TYPE_N };
@@ -47,6 +48,7 @@ struct alert {
     char action[LIMIT_REASON_SIZE]; /* deny_list, not_in_allowlist, restart_failed, max_attempts_exhausted, …
                                      */
     char detail[LIMIT_DETAIL_SIZE];
+    char evidence[LIMIT_COMMAND_ID_SIZE]; /* the command before which it was collected; "": none */
     int64_t attempts;
     struct wall last_attempt;
     struct wall cooldown_until;

@@ -65,6 +65,7 @@ enum field_kind {
     FIELD_UNSIGNED, /* uint64_t */
     FIELD_SIGNED,   /* int64_t, never negative */
     FIELD_SECONDS,  /* int64_t milliseconds, seconds in the message */
+    FIELD_REDIS,    /* up, down; another word is unknown */
     FIELD_PAYLOAD
 };
 
@@ -119,6 +120,7 @@ static const struct field answer_fields[] = {
     ANSWER_FIELD("host", FIELD_NAME, NEED_NEVER, host),
     ANSWER_FIELD("agent", FIELD_NAME, NEED_NEVER, agent),
     ANSWER_FIELD("change", FIELD_UNSIGNED, NEED_NEVER, change),
+    ANSWER_FIELD("redis", FIELD_REDIS, NEED_NEVER, redis),
     ANSWER_FIELD("payload", FIELD_PAYLOAD, NEED_NEVER, payload),
 };
 
@@ -179,6 +181,8 @@ static bool is_said(const struct field *field, const void *record)
     case FIELD_SIGNED:
     case FIELD_SECONDS:
         return *(const int64_t *)member != 0;
+    case FIELD_REDIS:
+        return *(const enum redis_word *)member != REDIS_WORD_UNKNOWN;
     case FIELD_PAYLOAD:
         return *(char *const *)member != NULL;
     }
@@ -214,6 +218,9 @@ static void pack_field(msgpack_packer *packer, const struct field *field, const 
         break;
     case FIELD_SECONDS:
         pack_seconds(packer, *(const int64_t *)member);
+        break;
+    case FIELD_REDIS:
+        pack_text(packer, *(const enum redis_word *)member == REDIS_WORD_UP ? "up" : "down");
         break;
     case FIELD_PAYLOAD:
         pack_bytes(packer, *(char *const *)member, ((const struct answer *)record)->payload_len);
@@ -367,6 +374,19 @@ static int read_word(const msgpack_object *value, const struct field *field, voi
     return status;
 }
 
+static int read_redis(const msgpack_object *value, const struct field *field, enum redis_word *out,
+                      struct err *err)
+{
+    char word[LIMIT_WORD_SIZE];
+    int status = read_text(value, field, word, sizeof word, err);
+    if (status == 0) {
+        *out = strcmp(word, "up") == 0     ? REDIS_WORD_UP
+               : strcmp(word, "down") == 0 ? REDIS_WORD_DOWN
+                                           : REDIS_WORD_UNKNOWN;
+    }
+    return status;
+}
+
 static int read_field(const msgpack_object *value, const struct field *field, void *record, struct err *err)
 {
     void *member = (char *)record + field->offset;
@@ -388,6 +408,8 @@ static int read_field(const msgpack_object *value, const struct field *field, vo
         return read_unsigned(value, field, INT64_MAX, member, err);
     case FIELD_SECONDS:
         return read_seconds(value, field, member, err);
+    case FIELD_REDIS:
+        return read_redis(value, field, member, err);
     case FIELD_PAYLOAD:
         return read_payload(value, field, record, err);
     }

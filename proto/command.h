@@ -41,6 +41,9 @@ struct command {
     uint64_t if_change;  /* inventory: nothing newer than this change: no payload; 0: send */
 };
 
+/* UNKNOWN: an agent that does not say, or a word of a later version. */
+enum redis_word { REDIS_WORD_UNKNOWN, REDIS_WORD_UP, REDIS_WORD_DOWN };
+
 /* Owns its payload. */
 struct answer {
     struct command_id id;
@@ -53,6 +56,7 @@ struct answer {
     char host[LIMIT_NAME_SIZE];
     char agent[LIMIT_COMMAND_ID_SIZE]; /* random id of the agent's process */
     uint64_t change;                   /* the inventory's, see registration.h */
+    enum redis_word redis;             /* whether Redis takes this agent's writes */
     char *payload;                     /* inventory: a registration document; else NULL */
     size_t payload_len;
 };

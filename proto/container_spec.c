@@ -58,7 +58,9 @@ static const struct field fields[] = {
     FIELD("docker_policy_max", FIELD_COUNT, 0, docker_policy_max),
     FIELD("network_parent", FIELD_NAME, 0, network_parent),
     FIELD("compose_project", FIELD_NAME, 0, compose_project),
+    FIELD("compose_service", FIELD_NAME, 0, compose_service),
     FIELD("depends_on", FIELD_NAME, 0, depends_on),
+    FIELD("complaint", FIELD_NAME, 0, complaint),
 };
 enum { FIELDS = sizeof fields / sizeof fields[0] };
 
@@ -73,7 +75,8 @@ void container_spec_init(struct container_spec *spec)
     spec->backoff_count = 0;
     spec->docker_policy = DOCKER_POLICY_UNKNOWN;
     spec->docker_policy_max = 0;
-    spec->network_parent[0] = spec->compose_project[0] = spec->depends_on[0] = '\0';
+    spec->network_parent[0] = spec->compose_project[0] = spec->compose_service[0] = '\0';
+    spec->depends_on[0] = spec->complaint[0] = '\0';
 }
 
 /* ---- writing ---- */

@@ -37,9 +37,11 @@ struct container_spec {
     int64_t docker_policy_max;          /* on-failure:N; 0: no bound */
     char network_parent[LIMIT_ID_SIZE]; /* container:<id> of NetworkMode, PidMode or IpcMode; else empty */
     char compose_project[LIMIT_NAME_SIZE];
+    char compose_service[LIMIT_NAME_SIZE]; /* where the beat's service is another, by label; else empty */
     /* Soft edges: "db,cache:restart": fleet names or, within one compose project, services; `:restart` where
      * compose says `restart: true`. Comma-separated, no blanks. */
     char depends_on[LIMIT_DEPENDS_ON_SIZE];
+    char complaint[LIMIT_DETAIL_SIZE]; /* of the first label that is of no use, for people; ASCII */
 };
 
 void container_spec_init(struct container_spec *spec); /* no label at all */

@@ -107,65 +107,89 @@ int key_ring_parse(const char *text, size_t len, struct key_ring *out, struct er
     return status;
 }
 
-void key_ring_wipe(struct key_ring *ring)
-{
-    OPENSSL_cleanse(ring, sizeof *ring);
-}
-
 /* ---- the MAC ---- */
 
-struct part {
-    const void *bytes;
-    size_t len;
+/* libcrypto fails in these only without memory or without its default provider. */
+static void must(bool is_well)
+{
+    if (!is_well) {
+        abort();
+    }
+}
+
+/* One for each thread: to look up the algorithms, and to set the same key, anew each time costs more than the
+ * MAC itself. A tool, no state: what it holds changes no result, and wiping a ring wipes the key in it. */
+struct mac_tool {
+    EVP_MAC_CTX *context;
+    uint8_t secret[KEY_RING_SECRET_BYTES]; /* that the context is set to */
 };
 
-static void put_length(uint8_t out[4], size_t len)
+static struct mac_tool *mac_tool(void)
+{
+    static _Thread_local struct mac_tool tool;
+    if (tool.context == NULL) {
+        char digest[] = "SHA256";
+        const OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string("digest", digest, 0),
+                                     OSSL_PARAM_construct_end()};
+        EVP_MAC *algorithm = EVP_MAC_fetch(NULL, "HMAC", NULL);
+        tool.context = algorithm == NULL ? NULL : EVP_MAC_CTX_new(algorithm);
+        must(tool.context != NULL &&
+             EVP_MAC_init(tool.context, tool.secret, sizeof tool.secret, params) == 1);
+        EVP_MAC_free(algorithm);
+    }
+    return &tool;
+}
+
+static EVP_MAC_CTX *start_mac(const uint8_t secret[KEY_RING_SECRET_BYTES])
+{
+    struct mac_tool *tool = mac_tool();
+    bool is_set = CRYPTO_memcmp(tool->secret, secret, sizeof tool->secret) == 0;
+    memcpy(tool->secret, secret, sizeof tool->secret);
+    must(EVP_MAC_init(tool->context, is_set ? NULL : secret, is_set ? 0 : sizeof tool->secret, NULL) == 1);
+    return tool->context;
+}
+
+void key_ring_wipe(struct key_ring *ring)
+{
+    static const uint8_t NOTHING[KEY_RING_SECRET_BYTES];
+    OPENSSL_cleanse(ring, sizeof *ring);
+    start_mac(NOTHING);
+}
+
+static size_t put_length(uint8_t *out, size_t len)
 {
     for (unsigned each = 0; each < 4; each++) {
         out[each] = (uint8_t)(len >> (24 - 8 * each));
     }
+    return 4;
 }
 
-static bool update_part(EVP_MAC_CTX *ctx, const struct part *part)
+static size_t put_part(uint8_t *out, const void *bytes, size_t len)
 {
-    uint8_t length[4];
-    put_length(length, part->len);
-    return EVP_MAC_update(ctx, length, sizeof length) == 1 &&
-           EVP_MAC_update(ctx, part->bytes, part->len) == 1;
+    size_t at = put_length(out, len);
+    memcpy(out + at, bytes, len);
+    return at + len;
 }
 
-static bool compute_mac(EVP_MAC_CTX *ctx, const struct key_ring_key *key, const struct part *parts,
-                        size_t count, uint8_t mac[MAC_BYTES])
-{
-    char digest[] = "SHA256";
-    OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string("digest", digest, 0), OSSL_PARAM_construct_end()};
-    if (EVP_MAC_init(ctx, key->secret, sizeof key->secret, params) != 1) {
-        return false;
-    }
-    for (size_t each = 0; each < count; each++) {
-        if (!update_part(ctx, &parts[each])) {
-            return false;
-        }
-    }
-    size_t len = 0;
-    return EVP_MAC_final(ctx, mac, &len, MAC_BYTES) == 1 && len == MAC_BYTES;
-}
-
-/* libcrypto fails here only without memory or without its default provider. */
+/* Over version, direction, key id, host and body, each behind its length. */
 static void sign(const struct key_ring_key *key, enum envelope_direction direction, const char *host,
                  const uint8_t *body, size_t body_len, uint8_t mac[MAC_BYTES])
 {
+    uint8_t head[3 * 4 + 2 + KEY_RING_ID_SIZE + 4], length[4];
     uint8_t version = FRAME_VERSION;
     uint8_t way = (uint8_t)direction;
-    const struct part parts[] = {
-        {&version, 1}, {&way, 1}, {key->id, strlen(key->id)}, {host, strlen(host)}, {body, body_len}};
-    EVP_MAC *algorithm = EVP_MAC_fetch(NULL, "HMAC", NULL);
-    EVP_MAC_CTX *ctx = algorithm == NULL ? NULL : EVP_MAC_CTX_new(algorithm);
-    if (ctx == NULL || !compute_mac(ctx, key, parts, sizeof parts / sizeof parts[0], mac)) {
-        abort();
-    }
-    EVP_MAC_CTX_free(ctx);
-    EVP_MAC_free(algorithm);
+    size_t at = put_part(head, &version, 1);
+    at += put_part(head + at, &way, 1);
+    at += put_part(head + at, key->id, strlen(key->id));
+    at += put_length(head + at, strlen(host));
+    put_length(length, body_len);
+    EVP_MAC_CTX *context = start_mac(key->secret);
+    must(EVP_MAC_update(context, head, at) == 1);
+    must(EVP_MAC_update(context, (const uint8_t *)host, strlen(host)) == 1);
+    must(EVP_MAC_update(context, length, sizeof length) == 1);
+    must(EVP_MAC_update(context, body, body_len) == 1);
+    size_t len = 0;
+    must(EVP_MAC_final(context, mac, &len, MAC_BYTES) == 1 && len == MAC_BYTES);
 }
 
 /* ---- sealing ---- */
@@ -202,6 +226,11 @@ uint8_t *envelope_seal(const struct key_ring *ring, enum envelope_direction dire
 }
 
 /* ---- opening ---- */
+
+struct part {
+    const void *bytes;
+    size_t len;
+};
 
 struct frame {
     uint64_t version, direction;

@@ -8,6 +8,7 @@
 #include <cjson/cJSON.h>
 
 #include "common/memory.h"
+#include "proto/heartbeat_fields.h"
 #include "proto/json_reader.h"
 #include "proto/json_writer.h"
 
@@ -15,93 +16,13 @@ enum { FIRST_SIZE = 1024, MAX_VALUES = 4096 };
 
 static const struct json_bounds bounds = {"heartbeat", LIMIT_HEARTBEAT_BYTES, MAX_VALUES};
 
-/* In the order in which they are written. */
-enum field_kind {
-    FIELD_NAME, /* refused where it is no name */
-    FIELD_INSTANCE,
-    FIELD_TEXT, /* cut to fit */
-    FIELD_STATUS,
-    FIELD_TIME,
-    FIELD_TREE,
-    FIELD_SEQ,
-    FIELD_STATE,
-    FIELD_HEALTH,
-    FIELD_STOP_CLASS,
-    FIELD_RESTARTING,
-    FIELD_EXIT_CODE,
-    FIELD_OOM,
-    FIELD_RESTART_COUNT,
-    FIELD_COMMAND_CODE
-};
-
-struct field {
-    const char *name;
-    unsigned char len;
-    unsigned char kind; /* enum field_kind */
-    unsigned short offset, size;
-};
-
-#define FIELD(text, what, member)                                        \
-    {                                                                    \
-        text, sizeof text - 1, what, offsetof(struct heartbeat, member), \
-            sizeof((struct heartbeat *)0)->member                        \
-    }
-
-static const struct field fields[] = {
-    FIELD("service", FIELD_NAME, service),
-    FIELD("instance_id", FIELD_INSTANCE, instance_id),
-    FIELD("status", FIELD_STATUS, status),
-    FIELD("started_at", FIELD_TIME, started_at),
-    FIELD("timestamp", FIELD_TIME, timestamp),
-    FIELD("checks", FIELD_TREE, checks),
-    FIELD("metrics", FIELD_TREE, metrics),
-    FIELD("version", FIELD_TEXT, version),
-    FIELD("hostname", FIELD_TEXT, hostname),
-    FIELD("source", FIELD_TEXT, source),
-    FIELD("host", FIELD_NAME, host),
-    FIELD("container", FIELD_NAME, container),
-    FIELD("container_id", FIELD_NAME, container_id),
-    FIELD("incarnation", FIELD_NAME, incarnation),
-    FIELD("agent", FIELD_NAME, agent),
-    FIELD("seq", FIELD_SEQ, seq),
-    FIELD("state", FIELD_STATE, state),
-    FIELD("health", FIELD_HEALTH, health),
-    FIELD("stop_class", FIELD_STOP_CLASS, stop_class),
-    FIELD("docker_restarting", FIELD_RESTARTING, is_docker_restarting),
-    FIELD("exit_code", FIELD_EXIT_CODE, exit_code),
-    FIELD("oom_killed", FIELD_OOM, oom_killed),
-    FIELD("restart_count", FIELD_RESTART_COUNT, restart_count),
-    FIELD("finished_at", FIELD_TIME, finished_at),
-    FIELD("error", FIELD_TEXT, error),
-    FIELD("last_command", FIELD_NAME, last_command),
-    FIELD("last_command_code", FIELD_COMMAND_CODE, last_command_code),
-};
-enum { FIELD_COUNT = sizeof fields / sizeof fields[0] };
-_Static_assert(FIELD_COUNT <= 32, "a set of fields is 32 bits");
-
-/* Documents mostly have the fields in our order: the search starts at the one that is likely next. */
-static unsigned find_field(const char *name, unsigned likely)
-{
-    size_t len = strlen(name);
-    unsigned at = likely;
-    for (unsigned tries = 0; tries < FIELD_COUNT; tries++) {
-        if (at >= FIELD_COUNT) {
-            at = 0;
-        }
-        if (fields[at].len == len && memcmp(fields[at].name, name, len) == 0) {
-            return at;
-        }
-        at++;
-    }
-    return FIELD_COUNT;
-}
-
 /* First bytes alone: the struct has 2 KB. */
 void heartbeat_init(struct heartbeat *beat)
 {
-    for (unsigned each = 0; each < FIELD_COUNT; each++) {
-        if (fields[each].kind == FIELD_NAME || fields[each].kind == FIELD_TEXT) {
-            ((char *)beat)[fields[each].offset] = '\0';
+    for (unsigned each = 0; each < HEARTBEAT_FIELDS; each++) {
+        if (heartbeat_fields_table[each].kind == FIELD_NAME ||
+            heartbeat_fields_table[each].kind == FIELD_TEXT) {
+            ((char *)beat)[heartbeat_fields_table[each].offset] = '\0';
         }
     }
     beat->instance_id[0] = '\0';
@@ -174,7 +95,8 @@ static bool read_exit_code(const cJSON *item, struct heartbeat *out)
 }
 
 /* The fields whose odd values do no harm. False: not taken, so it belongs into `extra`. */
-static bool read_told(struct cJSON *tree, cJSON *item, const struct field *field, struct heartbeat *out)
+static bool read_told(struct cJSON *tree, cJSON *item, const struct heartbeat_field *field,
+                      struct heartbeat *out)
 {
     void *member = (char *)out + field->offset;
     switch ((enum field_kind)field->kind) {
@@ -225,11 +147,11 @@ static bool is_unsaid(const cJSON *item)
 
 static int read_field(cJSON *tree, cJSON *item, unsigned at, struct heartbeat *out, struct err *err)
 {
-    if (at == FIELD_COUNT) {
+    if (at == HEARTBEAT_FIELDS) {
         json_reader_move(tree, item, &out->extra);
         return 0;
     }
-    const struct field *field = &fields[at];
+    const struct heartbeat_field *field = &heartbeat_fields_table[at];
     if (field->kind == FIELD_STATUS) {
         return read_status(item, out, err);
     }
@@ -251,8 +173,8 @@ static int read_tree(cJSON *tree, struct heartbeat *out, struct err *err)
     cJSON *next;
     for (cJSON *item = tree->child; item != NULL; item = next) {
         next = item->next;
-        unsigned at = find_field(item->string, likely);
-        likely = at == FIELD_COUNT ? likely : at + 1;
+        unsigned at = heartbeat_fields_find(item->string, strlen(item->string), likely);
+        likely = at == HEARTBEAT_FIELDS ? likely : at + 1;
         int status = read_field(tree, item, at, out, err);
         if (status != 0) {
             return status;
@@ -338,8 +260,8 @@ static bool write_details(struct json_writer *writer, const char *name, bool wit
 }
 
 /* True where the field was said. */
-static bool write_field(struct json_writer *writer, const struct field *field, const struct heartbeat *beat,
-                        bool with_details)
+static bool write_field(struct json_writer *writer, const struct heartbeat_field *field,
+                        const struct heartbeat *beat, bool with_details)
 {
     const char *name = field->name;
     const void *member = (const char *)beat + field->offset;
@@ -385,8 +307,8 @@ static bool write_field(struct json_writer *writer, const struct field *field, c
 static void write_extra(struct json_writer *writer, const cJSON *extra, unsigned said)
 {
     for (const cJSON *item = extra->child; item != NULL; item = item->next) {
-        unsigned at = find_field(item->string, 0);
-        if (at == FIELD_COUNT || (said & (1u << at)) == 0) {
+        unsigned at = heartbeat_fields_find(item->string, strlen(item->string), 0);
+        if (at == HEARTBEAT_FIELDS || (said & (1u << at)) == 0) {
             json_writer_tree(writer, item->string, item);
         }
     }
@@ -395,8 +317,8 @@ static void write_extra(struct json_writer *writer, const cJSON *extra, unsigned
 void heartbeat_write(struct json_writer *writer, const struct heartbeat *beat, bool with_details)
 {
     unsigned said = 0;
-    for (unsigned at = 0; at < FIELD_COUNT; at++) {
-        said |= (unsigned)write_field(writer, &fields[at], beat, with_details) << at;
+    for (unsigned at = 0; at < HEARTBEAT_FIELDS; at++) {
+        said |= (unsigned)write_field(writer, &heartbeat_fields_table[at], beat, with_details) << at;
     }
     if (with_details && beat->extra != NULL) {
         write_extra(writer, beat->extra, said);
@@ -443,6 +365,27 @@ static void set_item(cJSON **tree, const char *name, cJSON *value)
 void heartbeat_set_check(struct heartbeat *beat, const char *name, bool is_ok)
 {
     set_item(&beat->checks, name, cJSON_CreateBool(is_ok));
+}
+
+void heartbeat_set_check_detail(struct heartbeat *beat, const char *name, const char *detail)
+{
+    static const char member[] = "check_details";
+    cJSON *details = beat->extra == NULL ? NULL : cJSON_GetObjectItemCaseSensitive(beat->extra, member);
+    if (details == NULL) {
+        set_item(&beat->extra, member, cJSON_CreateObject());
+        details = cJSON_GetObjectItemCaseSensitive(beat->extra, member);
+    }
+    set_item(&details, name, cJSON_CreateString(detail));
+}
+
+bool heartbeat_metric(const struct heartbeat *beat, const char *name, double *out)
+{
+    const cJSON *item = beat->metrics == NULL ? NULL : cJSON_GetObjectItemCaseSensitive(beat->metrics, name);
+    if (item == NULL || !cJSON_IsNumber(item)) {
+        return false;
+    }
+    *out = item->valuedouble;
+    return true;
 }
 
 void heartbeat_set_metric(struct heartbeat *beat, const char *name, double value)

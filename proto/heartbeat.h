@@ -80,6 +80,10 @@ struct cJSON *heartbeat_to_json(const struct heartbeat *beat, bool with_details)
 void heartbeat_write(struct json_writer *writer, const struct heartbeat *beat, bool with_details);
 
 void heartbeat_set_check(struct heartbeat *beat, const char *name, bool is_ok);
+/* Why a check is not well: one line in the object `check_details` of `extra`. */
+void heartbeat_set_check_detail(struct heartbeat *beat, const char *name, const char *detail);
+/* False where it tells no such number. */
+bool heartbeat_metric(const struct heartbeat *beat, const char *name, double *out);
 void heartbeat_set_metric(struct heartbeat *beat, const char *name, double value);
 
 /* The worse of two statuses for the policy: unhealthy > stopping > starting > degraded (and unknown words)

@@ -1,6 +1,5 @@
 #include "proto/json_reader.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,32 +47,13 @@ static void remember(struct odd_number **list, size_t *count, struct odd_number 
     (*list)[(*count)++] = number;
 }
 
-/* How many of the next eight bytes are plain text: no quote, backslash, control or byte past ASCII. Each
- * subtraction sets the top bit of a byte that is meant; a borrow only spoils bytes behind one that is set. */
-static size_t count_plain(const char *bytes)
-{
-    const uint64_t each = 0x0101010101010101;
-    uint64_t word;
-    memcpy(&word, bytes, sizeof word);
-    word = le64toh(word);
-    uint64_t odd = ((word ^ each * '"') - each) | ((word ^ each * '\\') - each) | (word - each * 0x20) | word;
-    odd &= each * 0x80;
-    return odd == 0 ? 8 : (size_t)__builtin_ctzll(odd) / 8;
-}
-
 /* Past the string whose opening quote is at scan->at. */
 static bool scan_string(struct scan *scan)
 {
     const char *bytes = scan->bytes;
     size_t at = scan->at + 1;
     while (at < scan->len) {
-        while (scan->len - at >= 8) {
-            size_t plain = count_plain(bytes + at);
-            at += plain;
-            if (plain < 8) {
-                break;
-            }
-        }
+        at += text_plain_bytes(bytes + at, scan->len - at);
         if (at == scan->len) {
             break;
         }
@@ -381,8 +361,31 @@ static const char *kind_of(const cJSON *item)
     }
 }
 
+const struct cJSON *json_reader_member(const struct cJSON *object, const char *name)
+{
+    return cJSON_GetObjectItemCaseSensitive(object, name);
+}
+
+const struct cJSON *json_reader_first(const struct cJSON *tree)
+{
+    return tree == NULL ? NULL : tree->child;
+}
+
+const struct cJSON *json_reader_next(const struct cJSON *item)
+{
+    return item->next;
+}
+
+const char *json_reader_label(const struct cJSON *item)
+{
+    return item->string == NULL ? "" : item->string;
+}
+
 int json_reader_refuse(const cJSON *item, const char *field, const char *wanted, struct err *err)
 {
+    if (item == NULL) {
+        return err_set(err, EINVAL, "%s is missing, wanted %s", field, wanted);
+    }
     if (!cJSON_IsString(item)) {
         return err_set(err, EINVAL, "%s is %s, wanted %s", field, kind_of(item), wanted);
     }
@@ -437,6 +440,15 @@ bool json_reader_unsigned(const cJSON *item, uint64_t *out)
         return false;
     }
     *out = (uint64_t)value;
+    return true;
+}
+
+bool json_reader_real(const struct cJSON *item, double *out)
+{
+    if (!cJSON_IsNumber(item)) {
+        return false;
+    }
+    *out = item->valuedouble;
     return true;
 }
 

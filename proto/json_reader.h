@@ -37,7 +37,13 @@ struct cJSON *json_reader_parse_own(const char *text, size_t len);
 void json_reader_cleanup(struct cJSON **tree);
 #define cleanup_json __attribute__((cleanup(json_reader_cleanup)))
 
-/* -EINVAL: "FIELD is PROBLEM, not WHAT CAME". */
+/* Walking: the member of this name, the first item, the next one; NULL where there is none. All borrowed. */
+const struct cJSON *json_reader_member(const struct cJSON *object, const char *name);
+const struct cJSON *json_reader_first(const struct cJSON *tree);
+const struct cJSON *json_reader_next(const struct cJSON *item);
+const char *json_reader_label(const struct cJSON *item); /* its name in its object, "" in an array */
+
+/* -EINVAL: "FIELD is WHAT CAME, wanted WANTED". An item that is not there is NULL, here and below. */
 int json_reader_refuse(const struct cJSON *item, const char *field, const char *wanted, struct err *err);
 
 /* A text that names something: 0, or -EINVAL for another type, empty, too long or control characters. */
@@ -47,6 +53,7 @@ int json_reader_name(const struct cJSON *item, const char *field, char *out, siz
 bool json_reader_text(const struct cJSON *item, char *out, size_t size); /* cut to fit */
 bool json_reader_signed(const struct cJSON *item, int64_t min, int64_t max, int64_t *out);
 bool json_reader_unsigned(const struct cJSON *item, uint64_t *out); /* below 2^53 */
+bool json_reader_real(const struct cJSON *item, double *out);
 bool json_reader_bool(const struct cJSON *item, bool *out);
 bool json_reader_time(const struct cJSON *item, struct wall *out); /* null: 0 */
 

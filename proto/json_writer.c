@@ -88,21 +88,19 @@ static void put_escaped(struct json_writer *writer, unsigned char byte)
     put(writer, (char[6]){'\\', 'u', '0', '0', digits[byte >> 4], digits[byte & 15]}, 6);
 }
 
-static bool is_plain(unsigned char byte)
-{
-    return byte >= 0x20 && byte < 0x80 && byte != '"' && byte != '\\';
-}
-
 static void put_string(struct json_writer *writer, const char *text)
 {
     size_t left = strlen(text);
-    reserve(writer, left + 2);
+    char *room = reserve(writer, left + 2);
+    if (text_plain_bytes(text, left) == left) {
+        room[0] = room[left + 1] = '"';
+        memcpy(room + 1, text, left);
+        writer->len += left + 2;
+        return;
+    }
     put_byte(writer, '"');
     while (left > 0) {
-        size_t run = 0;
-        while (run < left && is_plain((unsigned char)text[run])) {
-            run++;
-        }
+        size_t run = text_plain_bytes(text, left);
         put(writer, text, run);
         text += run;
         left -= run;
@@ -110,7 +108,7 @@ static void put_string(struct json_writer *writer, const char *text)
             break;
         }
         size_t bytes = text_character_bytes(text, left);
-        if (bytes > 1) {
+        if (bytes > 1 || *text == 0x7f) {
             put(writer, text, bytes);
         } else if (bytes == 1) {
             put_escaped(writer, (unsigned char)*text);
@@ -124,16 +122,24 @@ static void put_string(struct json_writer *writer, const char *text)
     put_byte(writer, '"');
 }
 
+static void put_mark(struct json_writer *writer, char mark, bool is_spaced)
+{
+    char *room = reserve(writer, 2);
+    room[0] = mark;
+    room[1] = ' ';
+    writer->len += is_spaced ? 2 : 1;
+}
+
 /* Comma, name and colon, whatever is due in front of a value. */
 static void lead_in(struct json_writer *writer, const char *key)
 {
-    size_t spaced = writer->spacing == JSON_SPACED ? 1 : 0;
+    bool is_spaced = writer->spacing == JSON_SPACED;
     if (writer->needs_comma) {
-        put(writer, ", ", 1 + spaced);
+        put_mark(writer, ',', is_spaced);
     }
     if (key != NULL) {
         put_string(writer, key);
-        put(writer, ": ", 1 + spaced);
+        put_mark(writer, ':', is_spaced);
     }
     writer->needs_comma = true;
 }
@@ -149,6 +155,12 @@ void json_writer_close(struct json_writer *writer, char bracket)
 {
     put_byte(writer, bracket);
     writer->needs_comma = true;
+}
+
+void json_writer_raw(struct json_writer *writer, const char *key, const char *json, size_t len)
+{
+    lead_in(writer, key);
+    put(writer, json, len);
 }
 
 void json_writer_text(struct json_writer *writer, const char *key, const char *text)
@@ -254,6 +266,22 @@ void json_writer_null(struct json_writer *writer, const char *key)
 {
     lead_in(writer, key);
     put(writer, "null", 4);
+}
+
+void json_writer_text_or_null(struct json_writer *writer, const char *key, const char *text)
+{
+    if (text[0] == '\0') {
+        json_writer_null(writer, key);
+    } else {
+        json_writer_text(writer, key, text);
+    }
+}
+
+void json_writer_text_if_any(struct json_writer *writer, const char *key, const char *text)
+{
+    if (text[0] != '\0') {
+        json_writer_text(writer, key, text);
+    }
 }
 
 void json_writer_time(struct json_writer *writer, const char *key, struct wall when,

@@ -35,6 +35,9 @@ void json_writer_open(struct json_writer *writer, const char *key, char bracket)
 void json_writer_close(struct json_writer *writer, char bracket);                 /* '}' or ']' */
 
 void json_writer_text(struct json_writer *writer, const char *key, const char *text);
+/* An empty text is null, or no member at all. */
+void json_writer_text_or_null(struct json_writer *writer, const char *key, const char *text);
+void json_writer_text_if_any(struct json_writer *writer, const char *key, const char *text);
 void json_writer_signed(struct json_writer *writer, const char *key, int64_t value);
 void json_writer_unsigned(struct json_writer *writer, const char *key, uint64_t value);
 /* The shortest spelling that reads back as the same double; whole numbers without a fraction; null where
@@ -47,6 +50,9 @@ void json_writer_null(struct json_writer *writer, const char *key);
 enum json_rounding { JSON_ROUND_DOWN, JSON_ROUND_UP };
 void json_writer_time(struct json_writer *writer, const char *key, struct wall when,
                       enum json_rounding rounding);
+
+/* JSON text as it is: the caller knows that it is one whole value. */
+void json_writer_raw(struct json_writer *writer, const char *key, const char *json, size_t len);
 
 /* The tree with all below it; its own name (item->string) is not used. */
 void json_writer_tree(struct json_writer *writer, const char *key, const struct cJSON *tree);

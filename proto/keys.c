@@ -40,6 +40,11 @@ size_t key_intent(char out[KEY_SIZE], const char *container)
     return append_name(out, append(out, 0, KEY_INTENT_PREFIX), container);
 }
 
+size_t key_controller(char out[KEY_SIZE], const char *id)
+{
+    return append_name(out, append(out, 0, KEY_CONTROLLER_PREFIX), id);
+}
+
 size_t key_hold(char out[KEY_SIZE], const char *kind, const char *name)
 {
     size_t len = append_name(out, append(out, 0, KEY_HOLD_PREFIX), kind);

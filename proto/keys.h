@@ -15,14 +15,17 @@
 #define KEY_CHANNEL_HEARTBEATS "health:heartbeats"
 #define KEY_CHANNEL_ALERTS     "system:alerts"
 #define KEY_STREAM_EVENTS      "health:events"
+#define KEY_STREAM_EVENTS_KEPT "10000" /* MAXLEN ~ */
 #define KEY_LEADER             "health:leader"
 #define KEY_LEADER_EPOCH       "health:leader:epoch"
+#define KEY_CONTROLLERS        "health:controllers"
 #define KEY_MARKER             "health:marker"
 #define KEY_HEARTBEAT_PREFIX   "health:hb:"
 #define KEY_RESTART_PREFIX     "health:restart:"
 #define KEY_AGENT_PREFIX       "health:agent:"
 #define KEY_INTENT_PREFIX      "health:intent:"
 #define KEY_HOLD_PREFIX        "health:hold:"
+#define KEY_CONTROLLER_PREFIX  "health:controller:"
 
 #define KEY_SIZE (2 * LIMIT_NAME_SIZE + 32)
 
@@ -30,6 +33,7 @@ size_t key_heartbeat(char out[KEY_SIZE], const char *service, const char *instan
 size_t key_restart(char out[KEY_SIZE], const char *container);
 size_t key_agent(char out[KEY_SIZE], const char *host);
 size_t key_intent(char out[KEY_SIZE], const char *container);
+size_t key_controller(char out[KEY_SIZE], const char *id);
 
 /* kind is "all", "host", "service" or "container"; for all the name is "all" as well. */
 size_t key_hold(char out[KEY_SIZE], const char *kind, const char *name);

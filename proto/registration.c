@@ -220,14 +220,40 @@ int registration_peek(const char *bytes, size_t len, char host[LIMIT_NAME_SIZE],
     return is_there ? 0 : -EINVAL;
 }
 
-/* ---- writing ---- */
-
-static void write_text(struct json_writer *writer, const char *name, const char *text)
+static bool peek_signed(struct peek *peek, int64_t *out)
 {
-    if (text[0] != '\0') {
-        json_writer_text(writer, name, text);
+    uint64_t value;
+    bool is_negative = peek_literal(peek, "-");
+    if (!peek_unsigned(peek, &value)) {
+        return false;
     }
+    *out = is_negative ? -(int64_t)value : (int64_t)value;
+    return true;
 }
+
+/* A quote within a text is written with a backslash: these bytes are no text's. */
+size_t registration_peek_counters(const char *bytes, size_t len,
+                                  struct registration_counter out[REGISTRATION_COUNTERS])
+{
+    static const char start[] = ",\"counters\":{";
+    const char *at = memmem(bytes, len < HEAD_SIZE ? len : HEAD_SIZE, start, sizeof start - 1);
+    size_t count = 0;
+    if (at == NULL) {
+        return 0;
+    }
+    struct peek peek = {at + sizeof start - 1, bytes + len};
+    while (count < REGISTRATION_COUNTERS && peek_literal(&peek, "\"") &&
+           peek_name(&peek, out[count].name, sizeof out[count].name) && peek_literal(&peek, ":") &&
+           peek_signed(&peek, &out[count].value)) {
+        count++;
+        if (!peek_literal(&peek, ",")) {
+            break;
+        }
+    }
+    return count;
+}
+
+/* ---- writing ---- */
 
 static void write_counters(struct json_writer *writer, const struct registration *registration)
 {
@@ -243,39 +269,64 @@ static void write_head(struct json_writer *writer, const struct registration *re
     json_writer_text(writer, "host", registration->host);
     json_writer_text(writer, "agent", registration->agent);
     json_writer_unsigned(writer, "change", registration->change);
-    write_text(writer, "url", registration->url);
-    write_text(writer, "version", registration->version);
+    json_writer_text_if_any(writer, "url", registration->url);
+    json_writer_text_if_any(writer, "version", registration->version);
     json_writer_unsigned(writer, "seq", registration->seq);
     json_writer_time(writer, "started_at", registration->started_at, JSON_ROUND_DOWN);
     json_writer_time(writer, "timestamp", registration->timestamp, JSON_ROUND_DOWN);
-    write_text(writer, "boot_id", registration->boot_id);
+    json_writer_text_if_any(writer, "boot_id", registration->boot_id);
     json_writer_bool(writer, "engine_up", registration->is_engine_up);
-    write_text(writer, "engine_version", registration->engine_version);
+    json_writer_text_if_any(writer, "engine_version", registration->engine_version);
     json_writer_unsigned(writer, "epoch", registration->epoch);
     write_counters(writer, registration);
 }
 
-char *registration_encode(const struct registration *registration, size_t *len)
+char *registration_encode_each(const struct registration *registration, registration_next next, void *arg,
+                               size_t expected, size_t *len)
 {
-    if (registration->count > LIMIT_REGISTRATION_CONTAINERS) {
-        return NULL;
-    }
     struct json_writer writer;
-    json_writer_init(&writer, JSON_COMPACT, HEAD_SIZE + registration->count * ENTRY_SIZE);
+    json_writer_init(&writer, JSON_COMPACT, HEAD_SIZE + expected * ENTRY_SIZE);
     json_writer_open(&writer, NULL, '{');
     write_head(&writer, registration);
     json_writer_open(&writer, "containers", '[');
-    for (size_t each = 0; each < registration->count; each++) {
+    struct registration_lent entry;
+    size_t count = 0;
+    while (writer.len <= LIMIT_REGISTRATION_BYTES && next(arg, &entry)) {
         json_writer_open(&writer, NULL, '{');
-        heartbeat_write(&writer, &registration->entries[each].beat, false);
-        container_spec_write(&writer, "spec", &registration->entries[each].spec);
+        heartbeat_write(&writer, entry.beat, false);
+        container_spec_write(&writer, "spec", entry.spec);
         json_writer_close(&writer, '}');
+        count++;
     }
     json_writer_close(&writer, ']');
     json_writer_close(&writer, '}');
-    if (writer.len > LIMIT_REGISTRATION_BYTES) {
+    if (writer.len > LIMIT_REGISTRATION_BYTES || count > LIMIT_REGISTRATION_CONTAINERS) {
         json_writer_fini(&writer);
         return NULL;
     }
     return json_writer_take(&writer, len);
+}
+
+struct array_source {
+    const struct registration *registration;
+    size_t next;
+};
+
+static bool next_of_array(void *arg, struct registration_lent *out)
+{
+    struct array_source *source = arg;
+    if (source->next == source->registration->count) {
+        return false;
+    }
+    const struct registration_entry *entry = &source->registration->entries[source->next++];
+    *out = (struct registration_lent){&entry->beat, &entry->spec};
+    return true;
+}
+
+char *registration_encode(const struct registration *registration, size_t *len)
+{
+    struct array_source source = {.registration = registration};
+    return registration->count > LIMIT_REGISTRATION_CONTAINERS
+               ? NULL
+               : registration_encode_each(registration, next_of_array, &source, registration->count, len);
 }

@@ -63,7 +63,22 @@ int registration_decode(const char *bytes, size_t len, struct registration *out,
 int registration_peek(const char *bytes, size_t len, char host[LIMIT_NAME_SIZE],
                       char agent[LIMIT_COMMAND_ID_SIZE], uint64_t *change);
 
+/* Reads only the counters, wherever they stand before the entries; at most REGISTRATION_COUNTERS. Returns how
+ * many: 0 where there are none, or what stands there is none. */
+size_t registration_peek_counters(const char *bytes, size_t len,
+                                  struct registration_counter out[REGISTRATION_COUNTERS]);
+
 /* Fresh text, given. NULL where it would be over LIMIT_REGISTRATION_BYTES or _CONTAINERS. */
 char *registration_encode(const struct registration *registration, size_t *len);
+
+/* The same without holding all entries at once: those of `registration` are not looked at, `next` lends one
+ * after the other, and is false behind the last. `expected` is their number, as a guess. */
+struct registration_lent {
+    const struct heartbeat *beat;
+    const struct container_spec *spec;
+};
+typedef bool (*registration_next)(void *arg, struct registration_lent *out);
+char *registration_encode_each(const struct registration *registration, registration_next next, void *arg,
+                               size_t expected, size_t *len);
 
 #endif

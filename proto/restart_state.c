@@ -132,6 +132,9 @@ static int read_field(cJSON *tree, cJSON *item, struct restart_state *out, struc
     if (strcmp(name, "exhausted_alerted") == 0) {
         return read_bool(item, &out->is_exhausted_alerted, err);
     }
+    if (strcmp(name, "recovery_due") == 0) {
+        return read_bool(item, &out->is_recovery_due, err);
+    }
     if (strcmp(name, "last_completed_at") == 0) {
         return read_time(item, &out->last_completed_at, err);
     }
@@ -166,45 +169,50 @@ int restart_state_decode(const char *bytes, size_t len, struct restart_state *ou
 
 /* ---- writing ---- */
 
-static void write_text(struct json_writer *writer, const char *key, const char *text)
-{
-    if (text[0] != '\0') {
-        json_writer_text(writer, key, text);
-    }
-}
-
 static void write_runbook_fields(struct json_writer *writer, const struct restart_state *state)
 {
     json_writer_signed(writer, "attempt_count", state->attempt_count);
     json_writer_time(writer, "last_attempt_at", state->last_attempt_at, JSON_ROUND_DOWN);
-    if (state->last_failure_reason[0] != '\0') {
-        json_writer_text(writer, "last_failure_reason", state->last_failure_reason);
-    } else {
-        json_writer_null(writer, "last_failure_reason");
-    }
+    json_writer_text_or_null(writer, "last_failure_reason", state->last_failure_reason);
     json_writer_time(writer, "cooldown_until", state->cooldown_until, JSON_ROUND_UP);
 }
 
 static void write_additions(struct json_writer *writer, const struct restart_state *state)
 {
-    write_text(writer, "container_id", state->container_id);
-    write_text(writer, "host", state->host);
-    write_text(writer, "command_id", state->command_id);
+    json_writer_text_if_any(writer, "container_id", state->container_id);
+    json_writer_text_if_any(writer, "host", state->host);
+    json_writer_text_if_any(writer, "command_id", state->command_id);
     if (state->command_op != OP_UNKNOWN) {
         json_writer_text(writer, "command_op", command_op_name(state->command_op));
     }
-    write_text(writer, "incarnation", state->incarnation);
+    json_writer_text_if_any(writer, "incarnation", state->incarnation);
     if (state->is_in_flight) {
         json_writer_bool(writer, "in_flight", true);
     }
     if (state->is_exhausted_alerted) {
         json_writer_bool(writer, "exhausted_alerted", true);
     }
+    if (state->is_recovery_due) {
+        json_writer_bool(writer, "recovery_due", true);
+    }
     if (state->last_completed_at.ms > 0) {
         json_writer_time(writer, "last_completed_at", state->last_completed_at, JSON_ROUND_UP);
     }
     if (state->epoch != 0) {
         json_writer_unsigned(writer, "epoch", state->epoch);
+    }
+}
+
+/* Escaped anew, foreign fields may have grown: those that would make the text one that nobody reads are left
+ * out. */
+static void write_extra(struct json_writer *writer, const cJSON *extra)
+{
+    for (const cJSON *item = extra->child; item != NULL; item = item->next) {
+        size_t before = writer->len;
+        json_writer_tree(writer, item->string, item);
+        if (writer->len >= LIMIT_RESTART_STATE_BYTES) {
+            writer->len = before;
+        }
     }
 }
 
@@ -216,9 +224,7 @@ char *restart_state_encode(const struct restart_state *state, size_t *len)
     write_runbook_fields(&writer, state);
     write_additions(&writer, state);
     if (state->extra != NULL) {
-        for (const cJSON *item = state->extra->child; item != NULL; item = item->next) {
-            json_writer_tree(&writer, item->string, item);
-        }
+        write_extra(&writer, state->extra);
     }
     json_writer_close(&writer, '}');
     return json_writer_take(&writer, len);
@@ -252,6 +258,7 @@ static void take_attempt(struct restart_state *into, const struct restart_state 
     merged.cooldown_until = into->cooldown_until;
     merged.last_completed_at = into->last_completed_at;
     merged.is_exhausted_alerted = into->is_exhausted_alerted;
+    merged.is_recovery_due = into->is_recovery_due;
     merged.epoch = into->epoch;
     merged.extra = into->extra;
     *into = merged;
@@ -281,6 +288,7 @@ void restart_state_merge(struct restart_state *into, const struct restart_state 
             into->cooldown_until = other->cooldown_until;
             into->last_completed_at = other->last_completed_at;
             into->is_exhausted_alerted = other->is_exhausted_alerted;
+            into->is_recovery_due = other->is_recovery_due;
             take_attempt(into, other);
         }
     } else {
@@ -293,6 +301,7 @@ void restart_state_merge(struct restart_state *into, const struct restart_state 
         into->cooldown_until = later(into->cooldown_until, other->cooldown_until);
         into->last_completed_at = later(into->last_completed_at, other->last_completed_at);
         into->is_exhausted_alerted |= other->is_exhausted_alerted;
+        into->is_recovery_due |= other->is_recovery_due; /* told twice is better than never */
     }
     into->epoch = other->epoch > into->epoch ? other->epoch : into->epoch;
     merge_extra(into, other);

@@ -33,6 +33,7 @@ struct restart_state {
     char incarnation[LIMIT_TIME_SIZE]; /* that the last command was aimed at */
     bool is_in_flight;                 /* sent or about to be, outcome not yet known */
     bool is_exhausted_alerted;
+    bool is_recovery_due;          /* something was announced that SERVICE_RECOVERED closes */
     struct wall last_completed_at; /* backoff counts from here */
     uint64_t epoch;
     struct cJSON *extra; /* unknown fields, owned, or NULL */
@@ -44,7 +45,9 @@ void restart_state_fini(struct restart_state *state);
 void restart_state_copy(const struct restart_state *state, struct restart_state *out);
 
 int restart_state_decode(const char *bytes, size_t len, struct restart_state *out, struct err *err);
-char *restart_state_encode(const struct restart_state *state, size_t *len); /* fresh text, given */
+
+/* Fresh text, given; always short enough to be decoded: unknown fields that no longer fit are left out. */
+char *restart_state_encode(const struct restart_state *state, size_t *len);
 
 /* After a Redis outage: the higher count (its attempt's fields with it), the later cooldown and completion.
  * Where the two belong to different container ids, the later attempt wins whole. One attempt known twice is

@@ -1,5 +1,7 @@
 #include "proto/text.h"
 
+#include <endian.h>
+#include <stdint.h>
 #include <string.h>
 
 static bool is_continuation(unsigned char byte)
@@ -31,6 +33,41 @@ size_t text_character_bytes(const char *text, size_t left)
     return left < 4 || !is_continuation(at[3]) || is_out_of_range ? 0 : 4;
 }
 
+static bool is_plain(char byte)
+{
+    return byte >= 0x20 && byte < 0x7f && byte != '"' && byte != '\\';
+}
+
+/* Of eight bytes. Each subtraction sets the top bit of a byte that is meant; a borrow only spoils bytes
+ * behind one that is set. */
+static size_t plain_of_eight(const char *bytes)
+{
+    const uint64_t each = 0x0101010101010101;
+    uint64_t word;
+    memcpy(&word, bytes, sizeof word);
+    word = le64toh(word);
+    uint64_t odd = ((word ^ each * '"') - each) | ((word ^ each * '\\') - each) |
+                   ((word ^ each * 0x7f) - each) | (word - each * 0x20) | word;
+    odd &= each * 0x80;
+    return odd == 0 ? 8 : (size_t)__builtin_ctzll(odd) / 8;
+}
+
+size_t text_plain_bytes(const char *text, size_t len)
+{
+    size_t at = 0;
+    while (len - at >= 8) {
+        size_t plain = plain_of_eight(text + at);
+        at += plain;
+        if (plain < 8) {
+            return at;
+        }
+    }
+    while (at < len && is_plain(text[at])) {
+        at++;
+    }
+    return at;
+}
+
 bool text_is_utf8(const char *text, size_t len)
 {
     for (size_t at = 0; at < len;) {
@@ -45,7 +82,7 @@ bool text_is_utf8(const char *text, size_t len)
 
 bool text_is_name(const char *text, size_t len)
 {
-    for (size_t at = 0; at < len;) {
+    for (size_t at = 0; (at += text_plain_bytes(text + at, len - at)) < len;) {
         unsigned char first = (unsigned char)text[at];
         if (first < 0x80) {
             if (first < 0x20 || first == 0x7f) {

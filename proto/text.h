@@ -15,6 +15,10 @@ size_t text_character_bytes(const char *text, size_t left);
 
 bool text_is_utf8(const char *text, size_t len);
 
+/* How many bytes at the beginning are plain in every JSON string and every name: printable ASCII without
+ * quote and backslash. */
+size_t text_plain_bytes(const char *text, size_t len);
+
 /* What may name a service, instance, container, host or id: not empty, valid UTF-8, no control characters. */
 bool text_is_name(const char *text, size_t len);
 

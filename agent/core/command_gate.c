@@ -85,6 +85,9 @@ static bool check_epoch(const struct command_gate_input *input, struct command_v
 
 static bool check_target(const struct command_gate_input *input, struct command_verdict *out)
 {
+    if (input->facts == NULL && !input->is_listed) {
+        return object(out, ANSWER_BUSY, "the agent has not listed the containers yet");
+    }
     if (input->facts == NULL) {
         return object(out, ANSWER_NOT_FOUND, "no watched container has this name");
     }
@@ -115,7 +118,7 @@ static bool check_incarnation(const struct command_gate_input *input, struct com
         return false;
     }
     if (input->facts->started_at[0] == '\0') {
-        return object(out, ANSWER_REFUSED_HELD, "the agent has not looked at it yet");
+        return object(out, ANSWER_BUSY, "the agent has not looked at it yet");
     }
     bool is_up = input->facts->state == CONTAINER_RUNNING || input->facts->state == CONTAINER_PAUSED;
     object(out, is_up ? ANSWER_ALREADY_RESTARTED : ANSWER_STALE_TARGET, "");

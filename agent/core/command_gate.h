@@ -21,13 +21,13 @@
 /*
  * How often one container may be changed, whoever asks and with whatever ids. Far above any sane policy (the
  * runbook's is 3 in 600 s): every command must name an incarnation that died or is sick, so this only catches
- * a controller gone wild on a container that keeps dying.
+ * a controller gone wild on a container that keeps dying, and whoever stole its key.
  */
 enum {
     COMMAND_GATE_SHORT_MS = 10 * 1000,
     COMMAND_GATE_SHORT_MAX = 30,
     COMMAND_GATE_LONG_MS = 600 * 1000,
-    COMMAND_GATE_LONG_MAX = 300
+    COMMAND_GATE_LONG_MAX = 60
 };
 
 /* One container as the agent sees it. A plain value. */
@@ -49,6 +49,7 @@ struct command_gate_input {
     const struct outcome *known;       /* what is remembered of this id, or NULL */
     bool is_in_flight;                 /* this very id is being worked on */
     const struct command_facts *facts; /* NULL: no watched container has this name */
+    bool is_listed;                    /* all containers were listed: what is not known does not exist */
     bool is_busy;                      /* another command for this container is being worked on */
     size_t changes_short;              /* of this container within COMMAND_GATE_SHORT_MS */
     size_t changes_long;               /* within COMMAND_GATE_LONG_MS */

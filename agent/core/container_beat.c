@@ -3,6 +3,11 @@
 #include "common/memory.h"
 #include "common/version.h"
 
+static enum beat_status status_of_probes(const struct container *container, enum beat_status other)
+{
+    return container->probe_status == BEAT_UNKNOWN ? other : heartbeat_worse(container->probe_status, other);
+}
+
 static enum beat_status status_of_health(enum container_health health)
 {
     switch (health) {
@@ -46,7 +51,7 @@ enum beat_status container_beat_status(const struct container *container)
 {
     switch (container->state) {
     case CONTAINER_RUNNING:
-        return status_of_health(container->health);
+        return status_of_probes(container, status_of_health(container->health));
     case CONTAINER_CREATED:
         return BEAT_STARTING;
     case CONTAINER_PAUSED:

@@ -44,9 +44,18 @@ static bool will_docker_restart(const struct container_entry *entry)
     return false;
 }
 
+/* What is dead can neither die nor be killed: a `start` in between was lost. */
+static void note_lost_start(struct container_entry *entry)
+{
+    if (entry->evidence.has_died && !entry->evidence.is_blind) {
+        stop_cause_started(&entry->evidence);
+    }
+}
+
 static void on_die(struct container_entry *entry, const struct engine_event *event, struct mono now)
 {
-    stop_cause_die(&entry->evidence, event->time_ns, now);
+    note_lost_start(entry);
+    stop_cause_die(&entry->evidence, now);
     entry->evidence.is_own |= !mono_reached(now, entry->own_until);
     container_entry_disturb(entry, true);
     if (entry->is_start_pending || !entry->pub.is_inspected) {
@@ -60,21 +69,21 @@ static void on_die(struct container_entry *entry, const struct engine_event *eve
     entry->pub.is_docker_restarting = will_docker_restart(entry);
 }
 
-static void on_start(struct container_entry *entry, const struct engine_event *event)
+static void on_start(struct container_entry *entry)
 {
-    stop_cause_started(&entry->evidence, event->time_ns);
+    stop_cause_started(&entry->evidence);
     entry->own_until = (struct mono){0};
     entry->is_start_pending = true;
     entry->wake_at = MONO_NEVER;
     container_entry_disturb(entry, true);
 }
 
-static void on_stop(struct container_entry *entry, const struct engine_event *event, bool is_new_daemon,
-                    struct mono now)
+static void on_stop(struct container_entry *entry, enum container_stopper stopper, struct mono now)
 {
-    stop_cause_stop(&entry->evidence, event->time_ns, now);
+    stop_cause_stop(&entry->evidence, now);
     entry->evidence.is_own |= !mono_reached(now, entry->own_until);
-    entry->evidence.is_daemon_gone |= is_new_daemon;
+    entry->evidence.is_daemon_gone |= stopper == CONTAINER_STOPPER_DAEMON;
+    entry->evidence.is_doubtful |= stopper == CONTAINER_STOPPER_UNKNOWN;
     entry->pub.is_docker_restarting = false;
     container_entry_disturb(entry, false);
 }
@@ -92,37 +101,30 @@ static void on_health(struct container_entry *entry, enum container_health healt
     if (!entry->is_start_pending && !container_entry_is_down(entry)) {
         entry->pub.health = health;
     }
-    container_entry_disturb(entry, false);
+    container_entry_disturb(entry, health == HEALTH_UNHEALTHY); /* for what the check said */
 }
 
-/* The order of kill, die and stop proves nothing, but what is older than the running incarnation is history.
- */
-static bool is_of_the_past(const struct container_entry *entry, const struct engine_event *event)
-{
-    return entry->pub.is_inspected && event->time_ns < entry->pub.started_ns;
-}
-
+/* Never dropped by its time: order of arrival is the truth, and an inspect follows. A wall clock that was set
+ * back would hide every stop until it has caught up with the last start. */
 void container_entry_event(struct container_entry *entry, const struct engine_event *event,
-                           bool is_new_daemon, struct mono now)
+                           enum container_stopper stopper, struct mono now)
 {
-    if (is_of_the_past(entry, event)) {
-        return;
-    }
     switch (event->action) {
     case ENGINE_ACTION_KILL:
-        stop_cause_kill(&entry->evidence, event->signal, event->time_ns);
+        note_lost_start(entry);
+        stop_cause_kill(&entry->evidence, event->signal, now);
         break;
     case ENGINE_ACTION_DIE:
         on_die(entry, event, now);
         break;
     case ENGINE_ACTION_STOP:
-        on_stop(entry, event, is_new_daemon, now);
+        on_stop(entry, stopper, now);
         break;
     case ENGINE_ACTION_OOM:
-        stop_cause_oom(&entry->evidence, event->time_ns);
+        stop_cause_oom(&entry->evidence, now);
         break;
     case ENGINE_ACTION_START:
-        on_start(entry, event);
+        on_start(entry);
         break;
     case ENGINE_ACTION_PAUSE:
         set_state(entry, CONTAINER_PAUSED);
@@ -172,7 +174,7 @@ static void copy_facts(struct container *pub, const struct engine_container *fac
 /* No event told of this death: it happened while nobody looked, or its event is still on its way. */
 static void found_dead(struct container_entry *entry, bool is_same_incarnation, struct mono now)
 {
-    stop_cause_die(&entry->evidence, entry->pub.finished_ns, now);
+    stop_cause_die(&entry->evidence, now);
     entry->evidence.is_blind = true;
     entry->evidence.is_daemon_gone |= entry->is_shutdown_expected && is_same_incarnation;
 }
@@ -181,9 +183,8 @@ static void found_up(struct container_entry *entry)
 {
     /* A stop that comes before its die (Docker 26.1) stays; the rest belongs to what is over. */
     struct stop_evidence *evidence = &entry->evidence;
-    evidence->has_died = evidence->is_own = evidence->is_blind = false;
-    evidence->is_intended = evidence->is_daemon_gone = false;
-    evidence->die_ns = 0;
+    evidence->has_died = evidence->is_looked = evidence->is_own = evidence->is_blind = false;
+    evidence->is_intended = evidence->is_doubtful = evidence->is_daemon_gone = false;
     entry->pub.has_exit_code = false;
     entry->pub.exit_code = 0;
     entry->pub.oom_killed = false;
@@ -193,19 +194,23 @@ void container_entry_inspected(struct container_entry *entry, const struct engin
                                struct mono now)
 {
     bool was_inspected = entry->pub.is_inspected;
-    bool is_same = !was_inspected || entry->pub.started_ns == facts->started_ns;
-    if (was_inspected && !is_same) {
-        stop_cause_started(&entry->evidence, facts->started_ns);
+    bool is_same = !was_inspected || strcmp(entry->pub.incarnation, facts->started_at) == 0;
+    copy_facts(&entry->pub, facts);
+    if (!is_same && !entry->is_start_pending) {
+        stop_cause_start_missed(&entry->evidence, container_entry_is_down(entry));
         entry->own_until = (struct mono){0};
     }
-    copy_facts(&entry->pub, facts);
     entry->pub.is_inspected = true;
+    entry->is_auto_remove = facts->is_auto_remove;
     entry->is_start_pending = false;
     entry->need = INSPECT_NONE;
     if (!container_entry_is_down(entry)) {
         found_up(entry);
-    } else if (!entry->evidence.has_died) {
-        found_dead(entry, is_same, now);
+    } else {
+        if (!entry->evidence.has_died) {
+            found_dead(entry, is_same, now);
+        }
+        stop_cause_looked(&entry->evidence, now);
     }
     entry->is_shutdown_expected = false;
 }
@@ -218,9 +223,16 @@ static void drop_own(struct container_entry *entry)
     entry->evidence.first_signal = entry->evidence.last_signal = 0;
 }
 
-void container_entry_restore(struct container_entry *entry, const struct stop_evidence *evidence)
+void container_entry_restore(struct container_entry *entry, const struct stop_evidence *evidence,
+                             struct mono died_at, struct mono now)
 {
     entry->evidence = *evidence;
+    entry->evidence.first_killed_at = mono_add(died_at, evidence->first_killed_at.ms);
+    entry->evidence.killed_at = mono_add(died_at, evidence->killed_at.ms);
+    entry->evidence.oomed_at = mono_add(died_at, evidence->oomed_at.ms);
+    entry->evidence.died_at = died_at;
+    entry->evidence.stopped_at = now;
+    stop_cause_looked(&entry->evidence, died_at);
     if (evidence->is_own) {
         drop_own(entry);
     }
@@ -253,6 +265,7 @@ void container_entry_judge(struct container_entry *entry, const struct stop_caus
         .oom_killed = pub->oom_killed,
         .has_error = pub->error[0] != '\0',
         .is_oneshot = pub->spec.is_oneshot,
+        .is_auto_remove = entry->is_auto_remove,
         .daemon_seen_at = daemon_seen_at,
     };
     struct stop_verdict verdict = stop_cause_judge(config, &entry->evidence, &facts, now);

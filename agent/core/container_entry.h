@@ -25,6 +25,7 @@ struct container_entry {
     struct stop_evidence evidence;
     struct mono wake_at; /* judge again; MONO_NEVER */
     enum inspect_need need;
+    bool is_auto_remove;
     bool is_start_pending; /* `start` was seen, the new incarnation is not known yet: pub is the old one */
     struct mono own_until; /* what happens before is our own doing; 0: no command in flight */
     bool is_shutdown_expected; /* its daemon or host went down under it: found dead, it was not an operator */
@@ -39,17 +40,22 @@ struct container_entry {
 /* Exited, dead, or waiting for Docker's own restart. */
 bool container_entry_is_down(const struct container_entry *entry);
 
-/* `is_new_daemon`: it happened under a daemon that restarted, before our stream: its stops are a shutdown's.
- */
+/* Whose doing a `stop` is. */
+enum container_stopper {
+    CONTAINER_STOPPER_OPERATOR,
+    CONTAINER_STOPPER_DAEMON, /* it happened before our stream, under a daemon that was restarted */
+    CONTAINER_STOPPER_UNKNOWN /* ... under a daemon of which nobody knows whether it was */
+};
 void container_entry_event(struct container_entry *entry, const struct engine_event *event,
-                           bool is_new_daemon, struct mono now);
+                           enum container_stopper stopper, struct mono now);
 
 /* Facts of Docker alone; name, identity and spec are the table's. */
 void container_entry_inspected(struct container_entry *entry, const struct engine_container *facts,
                                struct mono now);
 
-/* A record from an earlier life of the agent, before the first inspect. */
-void container_entry_restore(struct container_entry *entry, const struct stop_evidence *evidence);
+/* A record from an earlier life of the agent (stop_records.h), before the first inspect. */
+void container_entry_restore(struct container_entry *entry, const struct stop_evidence *evidence,
+                             struct mono died_at, struct mono now);
 
 /* MONO_NEVER: our own command begins. A time: it ended, but its events may still be on their way. */
 void container_entry_own_until(struct container_entry *entry, struct mono until);

@@ -10,21 +10,33 @@
 #include "agent/core/stop_records.h"
 #include "common/memory.h"
 
+/* One that is not watched, whose labels were found odd. */
+struct odd_labels {
+    char id[LIMIT_ID_SIZE];
+    UT_hash_handle hh;
+};
+
 struct container_table {
+    struct odd_labels *odd_labels; /* by id: told already */
     const struct container_table_config *config;
     struct container_entry *entries;      /* by id, in the order of first sight */
     struct container_entry *removed;      /* by id, not yet handed out */
     struct container_entry *last_removed; /* handed out: freed at the next call */
     uint64_t change;
     uint64_t save_change;
+    uint64_t drained_at;        /* the change up to which all were handed out */
+    uint64_t calls;             /* that may have made an inspect necessary */
+    uint64_t inspected_at;      /* of those, when none was */
+    uint64_t all_up_at;         /* of those, when none was down */
+    struct mono wake_at;        /* not later than the first entry's */
     struct stop_records loaded; /* from disk, and the sticky names of Redis containers */
     struct self_finder_redis redis;
     bool has_redis;
     enum container_daemon daemon;
     struct mono daemon_seen_at; /* asked then over a new connection, it answered */
     bool is_daemon_going;       /* nobody listens any more, although the stream is still there */
-    bool is_booted;             /* the host was booted since the records were written */
-    bool has_swept;
+    bool is_booted;             /* the host or dockerd was started since the records were written */
+    bool has_swept, is_whole;
     char (*own_ids)[LIMIT_ID_SIZE]; /* own commands in flight */
     size_t own_count;
 };
@@ -34,6 +46,7 @@ struct container_table *container_table_new(const struct container_table_config 
     struct container_table *table = memory_alloc(sizeof *table);
     table->config = config;
     table->daemon = CONTAINER_DAEMON_UNKNOWN;
+    table->wake_at = MONO_NEVER;
     return table;
 }
 
@@ -50,6 +63,11 @@ void container_table_free(struct container_table *table)
 {
     if (table == NULL) {
         return;
+    }
+    struct odd_labels *odd, *next;
+    HASH_ITER (hh, table->odd_labels, odd, next) {
+        HASH_DEL(table->odd_labels, odd);
+        free(odd);
     }
     free_all(&table->entries);
     free_all(&table->removed);
@@ -74,10 +92,10 @@ const struct container *container_table_by_id(const struct container_table *tabl
     return entry == NULL ? NULL : &entry->pub;
 }
 
+/* `left` was seen first later. */
 static bool is_better(const struct container_entry *left, const struct container_entry *right)
 {
-    bool is_left_up = !container_entry_is_down(left), is_right_up = !container_entry_is_down(right);
-    return is_left_up != is_right_up ? is_left_up : left->pub.started_ns > right->pub.started_ns;
+    return !container_entry_is_down(left) || container_entry_is_down(right);
 }
 
 const struct container *container_table_by_name(const struct container_table *table, const char *fleet_name)
@@ -141,6 +159,7 @@ static void settle(struct container_table *table, struct container_entry *entry,
                    const struct container *before, struct mono now)
 {
     container_entry_judge(entry, &table->config->stop, table->daemon_seen_at, now);
+    table->wake_at = mono_min(table->wake_at, entry->wake_at);
     const struct container *pub = &entry->pub;
     bool is_saved_different = before->stop_class != pub->stop_class || before->state != pub->state ||
                               before->spec.is_redis_in_use != pub->spec.is_redis_in_use;
@@ -161,12 +180,18 @@ const struct container *container_table_next_changed(struct container_table *tab
         return &table->last_removed->pub;
     }
     *is_removed = false;
+    if (table->drained_at == table->change) {
+        return NULL;
+    }
+    bool has_unready = false;
     for (struct container_entry *entry = table->entries; entry != NULL; entry = entry->hh.next) {
         if (entry->is_changed && entry->pub.is_inspected && !entry->is_start_pending) {
             entry->is_changed = false;
             return &entry->pub;
         }
+        has_unready |= entry->is_changed;
     }
+    table->drained_at = has_unready ? UINT64_MAX : table->change;
     return NULL;
 }
 
@@ -221,14 +246,56 @@ static void read_labels(const struct container_table *table, struct container_en
     entry->are_labels_reported = true;
 }
 
+struct odd_finding {
+    struct complaint complaint;
+    bool is_found;
+};
+
+static void on_odd_label(void *arg, const char *text)
+{
+    struct odd_finding *finding = arg;
+    finding->is_found = true;
+    on_complaint(&finding->complaint, text);
+}
+
+static void forget_odd(struct container_table *table, const char *id)
+{
+    struct odd_labels *odd;
+    HASH_FIND_STR(table->odd_labels, id, odd);
+    if (odd != NULL) {
+        HASH_DEL(table->odd_labels, odd);
+        free(odd);
+    }
+}
+
+/* Where labels choose what is watched, `autoheal=ture` would be ignored without a word: told once for each
+ * id. */
+static void report_unwatched(struct container_table *table, const char *id, const char *docker_name,
+                             const struct label_list *labels)
+{
+    struct odd_labels *odd;
+    HASH_FIND_STR(table->odd_labels, id, odd);
+    if (odd != NULL || table->config->watch != CONTAINER_WATCH_LABEL || table->config->complain == NULL ||
+        label_reader_watch(labels) == LABEL_WATCH_NO) {
+        return;
+    }
+    struct odd_finding finding = {.complaint = {table, docker_name}};
+    struct container_spec unused;
+    container_spec_init(&unused);
+    label_reader_spec(labels, &unused, on_odd_label, &finding);
+    if (finding.is_found) {
+        odd = memory_alloc(sizeof *odd);
+        memory_set_text(odd->id, sizeof odd->id, id);
+        HASH_ADD_STR(table->odd_labels, id, odd);
+    }
+}
+
 static void set_name(const struct container_table *table, struct container_entry *entry,
                      const char *docker_name, const struct label_list *labels)
 {
     struct container *pub = &entry->pub;
     char name[LIMIT_NAME_SIZE];
-    if (!make_name(table, docker_name, name)) {
-        return;
-    }
+    (void)make_name(table, docker_name, name); /* is_watched: it fits */
     memory_set_text(pub->name, sizeof pub->name, name);
     memory_set_text(pub->docker_name, sizeof pub->docker_name, docker_name);
     struct label_identity identity;
@@ -294,10 +361,9 @@ static void use_record(struct container_table *table, struct container_entry *en
     if (record == NULL || strcmp(record->incarnation, incarnation) != 0 || entry->evidence.has_died) {
         return;
     }
-    container_entry_restore(entry, &record->evidence);
     /* Whatever event was still to come has come while nobody looked. */
-    entry->evidence.died_at = mono_add(now, -table->config->stop.stop_settle_ms);
-    entry->evidence.stopped_at = now;
+    struct mono died_at = mono_add(now, -table->config->stop.stop_settle_ms);
+    container_entry_restore(entry, &record->evidence, died_at, now);
     /* A stop that was not settled yet, and the daemon did not stay: nobody saw its stream end. */
     bool is_shutdown = entry->is_shutdown_expected || table->daemon == CONTAINER_DAEMON_NEW;
     entry->evidence.is_daemon_gone |= is_shutdown && entry->evidence.has_stopped;
@@ -318,11 +384,22 @@ static void remove_entry(struct container_table *table, struct container_entry *
 
 /* ---- events and lists ---- */
 
+static enum container_stopper stopper_of(const struct container_table *table, bool is_history)
+{
+    if (table->is_daemon_going || (is_history && table->daemon == CONTAINER_DAEMON_NEW)) {
+        return CONTAINER_STOPPER_DAEMON;
+    }
+    bool is_proven = !is_history || table->daemon == CONTAINER_DAEMON_SAME;
+    return is_proven ? CONTAINER_STOPPER_OPERATOR : CONTAINER_STOPPER_UNKNOWN;
+}
+
 void container_table_event(struct container_table *table, const struct engine_event *event, bool is_history,
                            struct mono now)
 {
+    table->calls++;
     struct container_entry *entry = find(table, event->id);
     if (event->action == ENGINE_ACTION_DESTROY) {
+        forget_odd(table, event->id);
         if (entry != NULL) {
             remove_entry(table, entry);
         }
@@ -330,15 +407,15 @@ void container_table_event(struct container_table *table, const struct engine_ev
     }
     if (entry == NULL) {
         if (event->action == ENGINE_ACTION_OTHER || !is_watched(table, event->name, &event->labels)) {
+            report_unwatched(table, event->id, event->name, &event->labels);
             return;
         }
         entry = add(table, event->id);
         set_name(table, entry, event->name, &event->labels);
     }
     struct container before = entry->pub;
-    bool is_shutdown = table->is_daemon_going || (is_history && table->daemon == CONTAINER_DAEMON_NEW);
     bool was_gone = entry->evidence.is_daemon_gone;
-    container_entry_event(entry, event, is_shutdown, now);
+    container_entry_event(entry, event, stopper_of(table, is_history), now);
     entry->is_accused |= table->is_daemon_going && entry->evidence.is_daemon_gone && !was_gone;
     settle(table, entry, &before, now);
 }
@@ -368,6 +445,8 @@ static void sweep_row(struct container_table *table, const struct engine_summary
         if (is_watched(table, row->name, &row->labels)) {
             entry = add(table, row->id);
             set_name(table, entry, row->name, &row->labels);
+        } else {
+            report_unwatched(table, row->id, row->name, &row->labels);
         }
         return;
     }
@@ -378,9 +457,33 @@ static void sweep_row(struct container_table *table, const struct engine_summary
     }
 }
 
+static bool is_awaited(const struct container_entry *entry)
+{
+    return !entry->pub.is_inspected && entry->need != INSPECT_FAILED;
+}
+
+static void check_whole(struct container_table *table)
+{
+    if (table->is_whole || !table->has_swept) {
+        return;
+    }
+    for (const struct container_entry *entry = table->entries; entry != NULL; entry = entry->hh.next) {
+        if (is_awaited(entry)) {
+            return;
+        }
+    }
+    table->is_whole = true;
+}
+
+bool container_table_is_whole(const struct container_table *table)
+{
+    return table->is_whole;
+}
+
 void container_table_sweep(struct container_table *table, const struct engine_summary *rows, size_t count,
                            enum container_sweep what, struct mono now)
 {
+    table->calls++;
     (void)now;
     for (size_t i = 0; i < count; i++) {
         sweep_row(table, &rows[i], what);
@@ -393,6 +496,7 @@ void container_table_sweep(struct container_table *table, const struct engine_su
     }
     table->is_booted = false;
     table->has_swept = true;
+    check_whole(table);
 }
 
 bool container_table_has_swept(const struct container_table *table)
@@ -404,12 +508,16 @@ bool container_table_has_swept(const struct container_table *table)
 
 const char *container_table_next_inspect(struct container_table *table)
 {
+    if (table->inspected_at == table->calls) {
+        return NULL;
+    }
     for (struct container_entry *entry = table->entries; entry != NULL; entry = entry->hh.next) {
         if (entry->need == INSPECT_WANTED) {
             entry->need = INSPECT_ASKED;
             return entry->pub.id;
         }
     }
+    table->inspected_at = table->calls;
     return NULL;
 }
 
@@ -449,6 +557,7 @@ static void set_spec(struct container_table *table, struct container_entry *entr
 void container_table_inspected(struct container_table *table, const struct engine_container *facts,
                                struct mono now)
 {
+    table->calls++;
     struct container_entry *entry = find(table, facts->id);
     if (entry == NULL) {
         return;
@@ -459,6 +568,7 @@ void container_table_inspected(struct container_table *table, const struct engin
     }
     if (!is_watched(table, facts->name, &facts->labels)) {
         remove_entry(table, entry);
+        check_whole(table);
         return;
     }
     struct container before = entry->pub;
@@ -469,6 +579,7 @@ void container_table_inspected(struct container_table *table, const struct engin
     set_spec(table, entry, facts);
     container_entry_inspected(entry, facts, now);
     settle(table, entry, &before, now);
+    check_whole(table);
 }
 
 void container_table_inspect_gone(struct container_table *table, const char *id, struct mono now)
@@ -477,6 +588,7 @@ void container_table_inspect_gone(struct container_table *table, const char *id,
     struct container_entry *entry = find(table, id);
     if (entry != NULL) {
         remove_entry(table, entry);
+        check_whole(table);
     }
 }
 
@@ -485,11 +597,13 @@ void container_table_inspect_failed(struct container_table *table, const char *i
     struct container_entry *entry = find(table, id);
     if (entry != NULL && (entry->need == INSPECT_ASKED || entry->need == INSPECT_STALE)) {
         entry->need = INSPECT_FAILED;
+        check_whole(table);
     }
 }
 
 void container_table_retry_inspects(struct container_table *table)
 {
+    table->calls++;
     for (struct container_entry *entry = table->entries; entry != NULL; entry = entry->hh.next) {
         if (entry->need == INSPECT_FAILED) {
             entry->need = INSPECT_WANTED;
@@ -538,14 +652,22 @@ void container_table_daemon_going(struct container_table *table, struct mono now
 void container_table_daemon_answered(struct container_table *table, struct mono asked_at, struct mono now)
 {
     table->daemon_seen_at = asked_at;
+    if (table->all_up_at == table->calls && !table->is_daemon_going) {
+        return;
+    }
+    bool is_any_down = false;
     for (struct container_entry *entry = table->entries; entry != NULL; entry = entry->hh.next) {
-        struct container before = entry->pub;
         if (table->is_daemon_going) {
             forgive_loss(entry);
         }
-        settle(table, entry, &before, now);
+        if (container_entry_is_down(entry)) { /* only a stop is judged by it */
+            struct container before = entry->pub;
+            settle(table, entry, &before, now);
+            is_any_down = true;
+        }
     }
     table->is_daemon_going = false;
+    table->all_up_at = is_any_down ? 0 : table->calls;
 }
 
 bool container_table_wants_proof(const struct container_table *table)
@@ -562,6 +684,9 @@ void container_table_stream_back(struct container_table *table, enum container_d
                                  bool is_live_restore, struct mono now)
 {
     table->daemon = daemon;
+    /* As after a boot: what an earlier life of ours left running went down with the daemon. */
+    bool is_first = !table->has_swept && table->loaded.has_seen;
+    table->is_booted |= is_first && daemon == CONTAINER_DAEMON_NEW && !is_live_restore;
     for (struct container_entry *entry = table->entries; entry != NULL; entry = entry->hh.next) {
         struct container before = entry->pub;
         if (daemon == CONTAINER_DAEMON_SAME) {
@@ -581,6 +706,7 @@ void container_table_host_booted(struct container_table *table)
 
 void container_table_redis_place(struct container_table *table, const struct self_finder_redis *place)
 {
+    table->calls++;
     /* NOLINTNEXTLINE(bugprone-suspicious-memory-comparison): stray padding costs one needless look */
     bool is_same = table->has_redis && memcmp(&table->redis, place, sizeof *place) == 0;
     table->redis = *place;
@@ -610,6 +736,17 @@ void container_table_set_app_beating(struct container_table *table, const char *
     }
 }
 
+bool container_table_set_probe_status(struct container_table *table, const char *id, enum beat_status status)
+{
+    struct container_entry *entry = find(table, id);
+    bool is_changed = entry != NULL && entry->pub.probe_status != status;
+    if (is_changed) {
+        entry->pub.probe_status = status;
+        touch(table, entry);
+    }
+    return is_changed;
+}
+
 /* ---- own commands ---- */
 
 void container_table_own_command_begin(struct container_table *table, const char *id)
@@ -626,6 +763,7 @@ void container_table_own_command_begin(struct container_table *table, const char
 
 void container_table_own_command_end(struct container_table *table, const char *id, struct mono now)
 {
+    table->calls++;
     for (size_t i = 0; i < table->own_count; i++) {
         if (strcmp(table->own_ids[i], id) == 0) {
             memcpy(table->own_ids[i], table->own_ids[--table->own_count], LIMIT_ID_SIZE);
@@ -659,18 +797,26 @@ void container_table_set_last_command(struct container_table *table, const char 
 
 void container_table_tick(struct container_table *table, struct mono now)
 {
+    if (!mono_reached(now, table->wake_at)) {
+        return;
+    }
+    struct mono first = MONO_NEVER;
     for (struct container_entry *entry = table->entries; entry != NULL; entry = entry->hh.next) {
         if (mono_reached(now, entry->wake_at)) {
             struct container before = entry->pub;
             settle(table, entry, &before, now);
         }
+        first = mono_min(first, entry->wake_at);
     }
+    table->wake_at = first;
 }
 
 struct mono container_table_wake_at(const struct container_table *table)
 {
     struct mono at = MONO_NEVER;
-    for (const struct container_entry *entry = table->entries; entry != NULL; entry = entry->hh.next) {
+    bool is_any = table->wake_at.ms != MONO_NEVER.ms;
+    for (const struct container_entry *entry = is_any ? table->entries : NULL; entry != NULL;
+         entry = entry->hh.next) {
         at = mono_min(at, entry->wake_at);
     }
     return at;
@@ -691,9 +837,9 @@ static void keep_unused(const struct container_table *table, struct stop_records
 }
 
 char *container_table_save(const struct container_table *table, const char *boot_id, const char *redis,
-                           int64_t last_event_ns, size_t *len)
+                           const struct event_window *seen, size_t *len)
 {
-    struct stop_records records = {.last_event_ns = last_event_ns};
+    struct stop_records records = {.seen = *seen};
     memory_set_text(records.boot_id, sizeof records.boot_id, boot_id);
     memory_set_text(records.redis, sizeof records.redis, redis);
     for (size_t i = 0; i < table->loaded.redis_count; i++) {
@@ -713,8 +859,8 @@ char *container_table_save(const struct container_table *table, const char *boot
     return text;
 }
 
-void container_table_load(struct container_table *table, const char *text, size_t len, const char *redis,
-                          char boot_id[LIMIT_ID_SIZE], int64_t *last_event_ns)
+bool container_table_load(struct container_table *table, const char *text, size_t len, const char *redis,
+                          char boot_id[LIMIT_ID_SIZE], struct event_window *seen)
 {
     stop_records_fini(&table->loaded);
     stop_records_decode(text, len, &table->loaded);
@@ -722,5 +868,6 @@ void container_table_load(struct container_table *table, const char *text, size_
         table->loaded.redis_count = 0;
     }
     memory_set_text(boot_id, LIMIT_ID_SIZE, table->loaded.boot_id);
-    *last_event_ns = table->loaded.last_event_ns;
+    *seen = table->loaded.seen;
+    return table->loaded.has_seen;
 }

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "agent/core/engine_json.h"
+#include "agent/core/event_window.h"
 #include "agent/core/self_finder.h"
 #include "agent/core/stop_cause.h"
 #include "common/clock.h"
@@ -46,6 +47,7 @@ struct container {
     int64_t restart_count;
     int64_t engine_stop_timeout_secs; /* Config.StopTimeout; -1: not set */
     int64_t memory_limit_bytes;       /* HostConfig.Memory; 0: none */
+    enum beat_status probe_status;    /* what its probes say together; BEAT_UNKNOWN: nothing */
     struct container_spec spec;       /* labels and flags: is_own, is_redis_in_use, is_denied_by_agent, … */
     char last_command[LIMIT_COMMAND_ID_SIZE]; /* hex; "": none */
     enum answer_code last_command_code;
@@ -71,7 +73,7 @@ void container_table_free(struct container_table *table);
 
 const struct container *container_table_by_id(const struct container_table *table, const char *id);
 
-/* Two ids may share a name for a moment (recreate): the one that runs, else the newer. */
+/* Two ids may share a name for a moment (recreate): the one that runs, else the one that was seen later. */
 const struct container *container_table_by_name(const struct container_table *table, const char *fleet_name);
 size_t container_table_count(const struct container_table *table);
 
@@ -88,7 +90,7 @@ uint64_t container_table_change(const struct container_table *table);
 
 /* ---- facts in ---- */
 
-/* A line of the event stream. `is_history`: it happened before the stream was opened. */
+/* A line of the event stream, each only once. `is_history`: it happened before the stream was opened. */
 void container_table_event(struct container_table *table, const struct engine_event *event, bool is_history,
                            struct mono now);
 
@@ -102,6 +104,10 @@ void container_table_sweep(struct container_table *table, const struct engine_su
 /* A whole list came in since the table was made: what is not in it does not exist. */
 bool container_table_has_swept(const struct container_table *table);
 
+/* And each of them was inspected, or could not be. Before that an inventory would leave out what is there.
+ * True for ever once it was. */
+bool container_table_is_whole(const struct container_table *table);
+
 /* The next id to inspect, marked as asked; NULL: none. Ends with one of the three behind it. */
 const char *container_table_next_inspect(struct container_table *table);
 void container_table_inspected(struct container_table *table, const struct engine_container *facts,
@@ -113,7 +119,7 @@ void container_table_retry_inspects(struct container_table *table);
 
 /* The event stream ended; and is there again, with what we know of the daemon behind it. */
 enum container_daemon {
-    CONTAINER_DAEMON_SAME,   /* it remembers what we saw before: an interrupted connection */
+    CONTAINER_DAEMON_SAME,   /* an interrupted connection; or what ran lived on without it (live-restore) */
     CONTAINER_DAEMON_NEW,    /* it was restarted */
     CONTAINER_DAEMON_UNKNOWN /* first contact, or nothing proves either */
 };
@@ -141,6 +147,9 @@ void container_table_intended(struct container_table *table, const char *id, str
 /* The service was found beating for itself: sticky for this id. */
 void container_table_set_app_beating(struct container_table *table, const char *id);
 
+/* Its probes say so, together. Allows an id that is not there. True where it is another word than before. */
+bool container_table_set_probe_status(struct container_table *table, const char *id, enum beat_status status);
+
 /* ---- for commands ---- */
 
 /* From begin on, kill, die and stop of this id are ours (class `own`), until it starts again or `end`. Begin
@@ -167,18 +176,18 @@ const struct container *container_table_next_changed(struct container_table *tab
 
 /* ---- across restarts of the agent ---- */
 
-/* What must survive: stop records of dead containers, who beats for itself, where Redis lives, and the
- * position in the event stream. Fresh text, given. `redis` is a text that stands for REDIS_URL: sticky Redis
- * flags are dropped when it changes. */
+/* What must survive: stop records of dead containers, who beats for itself, where Redis lives, and which
+ * events were seen. Fresh text, given. `redis` is a text that stands for REDIS_URL: sticky Redis flags are
+ * dropped when it changes. */
 char *container_table_save(const struct container_table *table, const char *boot_id, const char *redis,
-                           int64_t last_event_ns, size_t *len);
+                           const struct event_window *seen, size_t *len);
 
-/* Before any fact came in. Lines that do not parse are skipped. *boot_id and *last_event_ns are 0/"" where
- * the text does not tell. */
-void container_table_load(struct container_table *table, const char *text, size_t len, const char *redis,
-                          char boot_id[LIMIT_ID_SIZE], int64_t *last_event_ns);
+/* Before any fact came in. Lines that do not parse are skipped. True where the text tells which events were
+ * seen; *boot_id is "" where it does not tell. */
+bool container_table_load(struct container_table *table, const char *text, size_t len, const char *redis,
+                          char boot_id[LIMIT_ID_SIZE], struct event_window *seen);
 
-/* Grows whenever the text of container_table_save would differ by more than the event position. */
+/* Grows whenever the text of container_table_save would differ by more than the events. */
 uint64_t container_table_save_change(const struct container_table *table);
 
 #endif

@@ -135,7 +135,7 @@ int64_t engine_json_time_ns(const char *text)
 {
     size_t len = strlen(text);
     struct wall when;
-    if (timestamp_parse(text, len, &when) != 0 || when.ms == 0) {
+    if (timestamp_parse(text, len, &when) != 0 || when.ms == 0 || when.ms / 1000 >= INT64_MAX / NS_PER_SEC) {
         return 0;
     }
     int64_t ns = when.ms / 1000 * NS_PER_SEC;
@@ -258,11 +258,27 @@ static enum engine_program read_program(const cJSON *tree)
     return program;
 }
 
+/* The last of the few results that Docker keeps. */
+static void read_health(const cJSON *health, struct engine_container *out)
+{
+    const cJSON *log = get(health, "Log");
+    const cJSON *last = cJSON_GetArrayItem(log, cJSON_GetArraySize(log) - 1);
+    const char *text = text_of(last, "Output");
+    size_t len = strlen(text);
+    size_t skip = len > ENGINE_HEALTH_OUTPUT_BYTES ? len - ENGINE_HEALTH_OUTPUT_BYTES : 0;
+    while (((unsigned char)text[skip] & 0xc0) == 0x80) { /* never from within a character */
+        skip++;
+    }
+    out->health_output = text[0] != '\0' ? memory_copy_text(text + skip) : NULL;
+    out->health_exit_code = small_number_of(last, "ExitCode");
+}
+
 static void read_state(const cJSON *state, struct engine_container *out)
 {
     out->state = container_state_parse(text_of(state, "Status"));
     const cJSON *health = get(state, "Health");
     out->health = cJSON_IsObject(health) ? container_health_parse(text_of(health, "Status")) : HEALTH_NONE;
+    read_health(health, out);
     copy_name(out->started_at, sizeof out->started_at, text_of(state, "StartedAt"));
     out->started_ns = engine_json_time_ns(out->started_at);
     out->finished_ns = engine_json_time_ns(text_of(state, "FinishedAt"));
@@ -398,6 +414,7 @@ int engine_json_container(const char *bytes, size_t len, struct engine_container
 void engine_container_fini(struct engine_container *container)
 {
     label_list_fini(&container->labels);
+    free(container->health_output);
     free(container->addresses);
     free(container->host_ports);
     free(container->aliases);
@@ -519,6 +536,37 @@ int engine_json_info(const char *bytes, size_t len, struct engine_info *out, str
     return 0;
 }
 
+int engine_json_network_id(const char *bytes, size_t len, char out[LIMIT_ID_SIZE], struct err *err)
+{
+    cleanup_json cJSON *tree = NULL;
+    int status = parse(bytes, len, "network", &tree, err);
+    if (status != 0) {
+        return status;
+    }
+    return copy_id(out, text_of(tree, "Id")) ? 0 : err_set(err, EINVAL, "network without a usable Id");
+}
+
+int engine_json_exec_id(const char *bytes, size_t len, char out[LIMIT_ID_SIZE], struct err *err)
+{
+    cleanup_json cJSON *tree = NULL;
+    int status = parse(bytes, len, "exec", &tree, err);
+    if (status == 0 && !copy_id(out, text_of(tree, "Id"))) {
+        status = err_set(err, EINVAL, "exec without a usable Id");
+    }
+    return status;
+}
+
+int engine_json_exec(const char *bytes, size_t len, struct engine_exec *out, struct err *err)
+{
+    cleanup_json cJSON *tree = NULL;
+    int status = parse(bytes, len, "exec", &tree, err);
+    if (status == 0) {
+        bool has_code = cJSON_IsNumber(get(tree, "ExitCode"));
+        *out = (struct engine_exec){is_true(tree, "Running") || !has_code, small_number_of(tree, "ExitCode")};
+    }
+    return status;
+}
+
 void engine_json_message(const char *bytes, size_t len, char *out, size_t size)
 {
     cleanup_json cJSON *tree = NULL;
@@ -528,6 +576,9 @@ void engine_json_message(const char *bytes, size_t len, char *out, size_t size)
     }
     if (text[0] != '\0') {
         text_cut(out, size, text, strlen(text));
+        for (char *at = out; *at != '\0'; at++) {
+            *at = (char)((unsigned char)*at < 0x20 || *at == 0x7f ? ' ' : *at);
+        }
     } else {
         char excerpt[TEXT_EXCERPT_SIZE];
         text_excerpt(excerpt, bytes, len);

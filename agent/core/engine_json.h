@@ -16,6 +16,7 @@
 #include "proto/vocabulary.h"
 
 enum {
+    ENGINE_HEALTH_OUTPUT_BYTES = 4096,
     ENGINE_LABELS =
         64, /* of those that label_reader reads: defib.*, com.docker.compose.*, autoheal, deunhealth */
     ENGINE_ADDRESSES = 32,
@@ -46,6 +47,8 @@ struct engine_container {
     char name[LIMIT_NAME_SIZE]; /* without the slash */
     enum container_state state;
     enum container_health health;
+    char *health_output; /* owned: the end of what its HEALTHCHECK said last; NULL: nothing */
+    int health_exit_code;
     char started_at[LIMIT_TIME_SIZE]; /* byte for byte: the incarnation */
     int64_t started_ns;               /* the same as a number; 0: never */
     int64_t finished_ns;
@@ -123,14 +126,27 @@ struct engine_info {
 
 int engine_json_info(const char *bytes, size_t len, struct engine_info *out, struct err *err);
 
+/* The Id of /networks/{name}; -EINVAL where there is none. */
+int engine_json_network_id(const char *bytes, size_t len, char out[LIMIT_ID_SIZE], struct err *err);
+
+/* The answer to `POST /containers/{id}/exec`: the id of the run; -EINVAL where it is none. */
+int engine_json_exec_id(const char *bytes, size_t len, char out[LIMIT_ID_SIZE], struct err *err);
+
+/* /exec/{id}/json */
+struct engine_exec {
+    bool is_running;
+    int exit_code; /* of one that has ended */
+};
+int engine_json_exec(const char *bytes, size_t len, struct engine_exec *out, struct err *err);
+
 /* {"message": "…"} of an error answer, one line; the raw text where it is no such JSON. */
 void engine_json_message(const char *bytes, size_t len, char *out, size_t size);
 
 /* The action filter of the event stream, as JSON for the query, not percent-encoded. A literal. */
 const char *engine_json_event_filter(void);
 
-/* RFC 3339 with up to nine fraction digits to nanoseconds since 1970; 0 for Docker's zero time and for what
- * does not parse. */
+/* RFC 3339 with up to nine fraction digits to nanoseconds since 1970; 0 for Docker's zero time, for years
+ * past 2261 and for what does not parse. */
 int64_t engine_json_time_ns(const char *text);
 
 #endif

@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "common/memory.h"
+#include "common/nearest.h"
 #include "proto/vocabulary.h"
 
 #define COMPOSE_PROJECT    "com.docker.compose.project"
@@ -27,7 +28,7 @@ static const char *const defib_labels[] = {
     "defib.restart",         "defib.heartbeat",       "defib.stop_timeout",
     "defib.start_grace",     "defib.unhealthy_grace", "defib.restart.max_attempts",
     "defib.restart.backoff", "defib.depends_on",      "defib.oneshot",
-    "defib.progress",        "defib.check.",
+    "defib.progress",        "defib.check.",          "defib.limit.",
 };
 
 static const char *const other_labels[] = {
@@ -41,7 +42,9 @@ static const char *const other_labels[] = {
 
 static bool is_read(const char *name)
 {
-    if (strncmp(name, "defib.", 6) == 0) {
+    /* Also what is meant to be one of ours: it is reported. */
+    if (strncmp(name, "defib.", 6) == 0 || strncmp(name, AUTOHEAL, sizeof AUTOHEAL - 1) == 0 ||
+        strncmp(name, "deunhealth", 10) == 0) {
         return true;
     }
     for (size_t i = 0; i < COUNT_OF(other_labels); i++) {
@@ -228,13 +231,30 @@ struct reading {
     void *arg;
 };
 
-static void complain(const struct reading *reading, const char *name, const char *value, const char *allowed)
+/* The first one stays in the spec, for `defibctl doctor`. */
+static void tell(const struct reading *reading, const char *text)
 {
+    char *kept = reading->spec->complaint;
+    if (kept[0] == '\0') {
+        snprintf(kept, sizeof reading->spec->complaint, "%s", text);
+        for (; *kept != '\0'; kept++) {
+            if (*kept < ' ' || *kept > '~') {
+                *kept = '?'; /* it shall be readable wherever it is cut */
+            }
+        }
+    }
     if (reading->complain != NULL) {
-        char text[256];
-        snprintf(text, sizeof text, "label %.64s=%.64s is not used: allowed are %s", name, value, allowed);
         reading->complain(reading->arg, text);
     }
+}
+
+static void complain(const struct reading *reading, const char *name, const char *value, const char *allowed)
+{
+    char text[320];
+    bool is_quoted = strchr(value, '"') != NULL || strchr(value, '\'') != NULL;
+    snprintf(text, sizeof text, "label %.64s=%.64s is not used: allowed are %s%s", name, value, allowed,
+             is_quoted ? "; the quotes are part of the value" : "");
+    tell(reading, text);
 }
 
 static void read_seconds(const struct reading *reading, const char *name, int64_t *out_ms)
@@ -320,6 +340,12 @@ static void read_identity(const struct reading *reading)
     if (project != NULL) {
         memory_set_text(reading->spec->compose_project, sizeof reading->spec->compose_project, project);
     }
+    const char *service = name_label(reading->labels, COMPOSE_SERVICE);
+    bool is_renamed = name_label(reading->labels, "defib.service") != NULL ||
+                      name_label(reading->labels, COMPOSE_NUMBER) == NULL;
+    if (service != NULL && is_renamed) {
+        memory_set_text(reading->spec->compose_service, sizeof reading->spec->compose_service, service);
+    }
 }
 
 /* ---- edges ---- */
@@ -389,33 +415,14 @@ static void read_edges(const struct reading *reading, const char *label,
 
 /* ---- unknown ones ---- */
 
-static size_t distance(const char *left, const char *right)
+/* Exactly one of these, or what one that ends in a dot begins. */
+static bool is_one_of(const char *name, const char *const *names, size_t count)
 {
-    size_t row[LABEL_NAME_SIZE + 1];
-    size_t right_len = strlen(right);
-    for (size_t j = 0; j <= right_len; j++) {
-        row[j] = j;
-    }
-    for (size_t i = 1; left[i - 1] != '\0'; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= right_len; j++) {
-            size_t replaced = diagonal + (left[i - 1] != right[j - 1]);
-            size_t shorter = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
-            diagonal = row[j];
-            row[j] = replaced < shorter ? replaced : shorter;
-        }
-    }
-    return row[right_len];
-}
-
-static bool is_known(const char *name)
-{
-    for (size_t i = 0; i < COUNT_OF(defib_labels); i++) {
-        size_t len = strlen(defib_labels[i]);
-        bool is_prefix = defib_labels[i][len - 1] == '.';
-        if (is_prefix ? strncmp(name, defib_labels[i], len) == 0 && name[len] != '\0'
-                      : strcmp(name, defib_labels[i]) == 0) {
+    for (size_t i = 0; i < count; i++) {
+        size_t len = strlen(names[i]);
+        bool is_prefix = names[i][len - 1] == '.';
+        if (is_prefix ? strncmp(name, names[i], len) == 0 && name[len] != '\0'
+                      : strcmp(name, names[i]) == 0) {
             return true;
         }
     }
@@ -424,24 +431,29 @@ static bool is_known(const char *name)
 
 static void report_unknown(const struct reading *reading, const char *name)
 {
-    const char *nearest = defib_labels[0];
-    for (size_t i = 1; i < COUNT_OF(defib_labels); i++) {
-        if (distance(name, defib_labels[i]) < distance(name, nearest)) {
-            nearest = defib_labels[i];
-        }
-    }
-    bool is_prefix = nearest[strlen(nearest) - 1] == '.';
+    struct nearest nearest;
     char text[256];
-    snprintf(text, sizeof text, "label %.120s is unknown: did you mean %s%s?", name, nearest,
-             is_prefix ? "<name>" : "");
-    reading->complain(reading->arg, text);
+    nearest_init(&nearest, name);
+    for (size_t i = 0; i < COUNT_OF(defib_labels); i++) {
+        nearest_offer(&nearest, defib_labels[i]);
+    }
+    for (size_t i = 0; i < COUNT_OF(other_labels); i++) {
+        nearest_offer(&nearest, other_labels[i]);
+    }
+    const char *best = nearest_name(&nearest);
+    bool is_prefix = best != NULL && best[strlen(best) - 1] == '.';
+    snprintf(text, sizeof text, "label %.120s is unknown%s%s%s%s", name,
+             best != NULL ? ": did you mean " : "", best != NULL ? best : "", is_prefix ? "<name>" : "",
+             best != NULL ? "?" : "");
+    tell(reading, text);
 }
 
 static void read_unknown(const struct reading *reading)
 {
-    for (size_t i = 0; reading->complain != NULL && i < reading->labels->count; i++) {
+    for (size_t i = 0; i < reading->labels->count; i++) {
         const char *name = reading->labels->items[i].name;
-        if (strncmp(name, "defib.", 6) == 0 && !is_known(name)) {
+        if (!is_one_of(name, defib_labels, COUNT_OF(defib_labels)) &&
+            !is_one_of(name, other_labels, COUNT_OF(other_labels))) {
             report_unknown(reading, name);
         }
     }

@@ -349,5 +349,6 @@ uint8_t *outcome_log_image(const struct outcome_log *log, size_t *len)
 
 size_t outcome_log_image_bytes(const struct outcome_log *log)
 {
-    return log->record_bytes;
+    uint8_t record[OUTCOME_RECORD_MAX];
+    return log->record_bytes + (log->epoch == 0 ? 0 : encode_epoch(log->epoch, record));
 }

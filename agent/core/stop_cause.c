@@ -3,34 +3,37 @@
 #include <signal.h>
 #include <stddef.h>
 
-#define NS_PER_MS 1000000LL
-
 /* How often to look whether the proof that dockerd stayed up has come. */
 #define PROOF_WAIT_MS 500
 
 /* How long before a death a kill may have come and still belong to it: a stop waits up to its stop timeout
  * between SIGTERM and SIGKILL, and long timeouts are minutes. A reload by SIGHUP yesterday is no evidence. */
-#define KILL_MEMORY_NS (600 * 1000 * NS_PER_MS)
+#define KILL_MEMORY_MS (600 * 1000)
 
 /* An OOM of a child that the container survived is no evidence of a death much later. */
-#define OOM_MEMORY_NS (5 * 1000 * NS_PER_MS)
+#define OOM_MEMORY_MS (5 * 1000)
 
-void stop_cause_kill(struct stop_evidence *evidence, int signal, int64_t time_ns)
+/* An Engine that cleans up or answers so slowly is not waited for. */
+#define LOOK_WAIT_MS (30 * 1000)
+
+/* Docker removes what died with --rm as soon as it has cleaned up. */
+#define AUTO_REMOVE_WAIT_MS (10 * 1000)
+
+void stop_cause_kill(struct stop_evidence *evidence, int signal, struct mono now)
 {
-    bool is_new = evidence->first_signal == 0 || time_ns - evidence->kill_ns > KILL_MEMORY_NS;
-    if (is_new || time_ns < evidence->first_kill_ns) {
+    bool is_new = evidence->first_signal == 0 || mono_diff(now, evidence->killed_at) > KILL_MEMORY_MS;
+    if (is_new || mono_diff(now, evidence->first_killed_at) < 0) {
         evidence->first_signal = signal;
-        evidence->first_kill_ns = time_ns;
+        evidence->first_killed_at = now;
     }
-    if (is_new || time_ns >= evidence->kill_ns) {
+    if (is_new || mono_reached(now, evidence->killed_at)) {
         evidence->last_signal = signal;
-        evidence->kill_ns = time_ns;
+        evidence->killed_at = now;
     }
 }
 
-void stop_cause_die(struct stop_evidence *evidence, int64_t time_ns, struct mono now)
+void stop_cause_die(struct stop_evidence *evidence, struct mono now)
 {
-    evidence->die_ns = time_ns;
     if (!evidence->has_died) {
         evidence->has_died = true;
         evidence->died_at = now;
@@ -38,50 +41,49 @@ void stop_cause_die(struct stop_evidence *evidence, int64_t time_ns, struct mono
     evidence->is_blind = false;
 }
 
-void stop_cause_stop(struct stop_evidence *evidence, int64_t time_ns, struct mono now)
+void stop_cause_stop(struct stop_evidence *evidence, struct mono now)
 {
-    evidence->stop_ns = time_ns;
     if (!evidence->has_stopped) {
         evidence->has_stopped = true;
         evidence->stopped_at = now;
     }
 }
 
-void stop_cause_oom(struct stop_evidence *evidence, int64_t time_ns)
+void stop_cause_oom(struct stop_evidence *evidence, struct mono now)
 {
-    evidence->oom_ns = time_ns;
+    evidence->has_oom = true;
+    evidence->oomed_at = now;
 }
 
-void stop_cause_started(struct stop_evidence *evidence, int64_t started_ns)
+void stop_cause_looked(struct stop_evidence *evidence, struct mono now)
 {
-    struct stop_evidence kept = {0};
-    if (evidence->kill_ns > started_ns) {
-        kept.first_kill_ns = evidence->first_kill_ns;
-        kept.kill_ns = evidence->kill_ns;
-        kept.first_signal = evidence->first_signal;
-        kept.last_signal = evidence->last_signal;
+    if (evidence->has_died && !evidence->is_looked) {
+        evidence->is_looked = true;
+        evidence->looked_at = now;
     }
-    if (evidence->oom_ns > started_ns) {
-        kept.oom_ns = evidence->oom_ns;
+}
+
+void stop_cause_started(struct stop_evidence *evidence)
+{
+    *evidence = (struct stop_evidence){0};
+}
+
+void stop_cause_start_missed(struct stop_evidence *evidence, bool is_down)
+{
+    if (is_down && evidence->has_died && !evidence->is_blind) {
+        return;
     }
-    if (evidence->die_ns > started_ns) {
-        kept.die_ns = evidence->die_ns;
-        kept.has_died = true;
-        kept.died_at = evidence->died_at;
-    }
-    if (evidence->stop_ns > started_ns) {
-        kept.stop_ns = evidence->stop_ns;
-        kept.has_stopped = evidence->has_stopped;
-        kept.stopped_at = evidence->stopped_at;
-    }
-    *evidence = kept;
+    *evidence = (struct stop_evidence){.first_signal = evidence->first_signal,
+                                       .last_signal = evidence->last_signal,
+                                       .first_killed_at = evidence->first_killed_at,
+                                       .killed_at = evidence->killed_at};
 }
 
 /* A kill of this incarnation, near enough to the death to have to do with it. */
 static bool has_kill(const struct stop_evidence *evidence)
 {
     return evidence->first_signal != 0 &&
-           (evidence->die_ns == 0 || evidence->die_ns - evidence->kill_ns <= KILL_MEMORY_NS);
+           (!evidence->has_died || mono_diff(evidence->died_at, evidence->killed_at) <= KILL_MEMORY_MS);
 }
 
 bool stop_cause_has_api_kill(const struct stop_evidence *evidence)
@@ -91,8 +93,8 @@ bool stop_cause_has_api_kill(const struct stop_evidence *evidence)
 
 static bool is_oom(const struct stop_evidence *evidence, const struct stop_facts *facts)
 {
-    return facts->oom_killed || (evidence->oom_ns != 0 && evidence->die_ns != 0 &&
-                                 evidence->die_ns - evidence->oom_ns <= OOM_MEMORY_NS);
+    return facts->oom_killed || (evidence->has_oom && evidence->has_died &&
+                                 mono_diff(evidence->died_at, evidence->oomed_at) <= OOM_MEMORY_MS);
 }
 
 /* Signals that end a process which does not care about them; others only where the exit code says so. */
@@ -141,6 +143,9 @@ static struct stop_verdict judge_stop(const struct stop_cause_config *config,
     if (evidence->is_daemon_gone) {
         return settled(STOP_SHUTDOWN);
     }
+    if (evidence->is_doubtful) {
+        return settled(STOP_UNSEEN);
+    }
     struct mono until = mono_add(evidence->stopped_at, config->intent_settle_ms);
     if (!mono_reached(now, until)) {
         return settling(until);
@@ -153,12 +158,13 @@ static struct stop_verdict judge_kill(const struct stop_cause_config *config,
                                       const struct stop_evidence *evidence, const struct stop_facts *facts,
                                       struct mono now)
 {
-    if (evidence->first_signal == SIGKILL) {
-        return settled(STOP_KILLED);
-    }
-    struct mono until = mono_add(evidence->died_at, config->stop_settle_ms);
+    struct mono until = evidence->is_looked ? evidence->looked_at : mono_add(evidence->died_at, LOOK_WAIT_MS);
+    until = mono_add(until, evidence->first_signal == SIGKILL ? 0 : config->stop_settle_ms);
     if (!mono_reached(now, until)) {
         return settling(until);
+    }
+    if (evidence->first_signal == SIGKILL) {
+        return settled(STOP_KILLED);
     }
     bool is_killed = is_terminating(evidence->first_signal, facts->exit_code) ||
                      is_terminating(evidence->last_signal, facts->exit_code);
@@ -177,6 +183,10 @@ struct stop_verdict stop_cause_judge(const struct stop_cause_config *config,
     }
     if (evidence->has_stopped || evidence->is_daemon_gone) {
         return judge_stop(config, evidence, facts, now);
+    }
+    struct mono removed_by = mono_add(evidence->died_at, AUTO_REMOVE_WAIT_MS);
+    if (facts->is_auto_remove && !mono_reached(now, removed_by)) {
+        return settling(removed_by);
     }
     if (is_oom(evidence, facts)) {
         return settled(STOP_OOM);

@@ -4,8 +4,10 @@
  * That dockerd stays up is proven by an answer over a new connection: one that shuts down closes its listener
  * first, then stops the containers, for as long as they need, and serves old connections to the end.
  *
- * The order of events proves nothing (Docker 26.1 sends `stop` before `die`, 20.10 after), presence does:
- * every event is kept with its time, and the judgement is a function of the set.
+ * The order of kill, die and stop proves nothing (Docker 26.1 sends `stop` before `die`, 20.10 after),
+ * presence does: every event is kept with the time at which we heard it, and the judgement is a function of
+ * the set. Only `start` is in order: Docker holds the container's lock from there to the next `die`. The
+ * Engine's own times are not used at all: its wall clock may be set while a container stops.
  */
 #ifndef DEFIB_AGENT_CORE_STOP_CAUSE_H
 #define DEFIB_AGENT_CORE_STOP_CAUSE_H
@@ -21,22 +23,23 @@ struct stop_cause_config {
     int64_t intent_settle_ms;
 };
 
-/* A plain value; zeroed is "no evidence". Engine times are nanoseconds on the Engine's clock, 0: not seen. */
+/* A plain value; zeroed is "no evidence". Times are by our clock, when it was heard. */
 struct stop_evidence {
-    int64_t die_ns;
-    int64_t stop_ns;
-    int64_t oom_ns;
-    int64_t first_kill_ns;
-    int64_t kill_ns;  /* of the last kill */
     int first_signal; /* of the kills that still count; 0: none */
     int last_signal;
-    struct mono died_at; /* by our clock: settling runs from here */
+    struct mono first_killed_at, killed_at; /* the first and the last of them */
+    struct mono oomed_at;
+    struct mono died_at; /* settling runs from here */
     struct mono stopped_at;
-    bool has_died; /* died_at is set */
+    struct mono looked_at; /* the first inspect after the death was answered */
+    bool has_oom;
+    bool has_died;
+    bool is_looked;
     bool has_stopped;
     bool is_own;         /* our own command was in flight */
     bool is_blind;       /* found dead: no event told */
     bool is_intended;    /* a durable intent: operator stop, whatever else */
+    bool is_doubtful;    /* `stop` may be an operator's or a shutdown's, and nobody can tell any more */
     bool is_daemon_gone; /* after `stop`, the stream ended or the boot id changed */
 };
 
@@ -46,6 +49,7 @@ struct stop_facts {
     bool oom_killed;
     bool has_error; /* State.Error */
     bool is_oneshot;
+    bool is_auto_remove;        /* Docker removes it when it dies (--rm) */
     struct mono daemon_seen_at; /* asked at that time over a new connection, dockerd answered; 0: never */
 };
 
@@ -54,13 +58,19 @@ struct stop_verdict {
     struct mono wake_at;   /* judge again; MONO_NEVER where it stands */
 };
 
-void stop_cause_kill(struct stop_evidence *evidence, int signal, int64_t time_ns);
-void stop_cause_die(struct stop_evidence *evidence, int64_t time_ns, struct mono now);
-void stop_cause_stop(struct stop_evidence *evidence, int64_t time_ns, struct mono now);
-void stop_cause_oom(struct stop_evidence *evidence, int64_t time_ns);
+void stop_cause_kill(struct stop_evidence *evidence, int signal, struct mono now);
+void stop_cause_die(struct stop_evidence *evidence, struct mono now);
+void stop_cause_stop(struct stop_evidence *evidence, struct mono now);
+void stop_cause_oom(struct stop_evidence *evidence, struct mono now);
+void stop_cause_looked(struct stop_evidence *evidence, struct mono now); /* an inspect found it dead */
 
-/* It started at that time: what is older belongs to an earlier incarnation. */
-void stop_cause_started(struct stop_evidence *evidence, int64_t started_ns);
+/* It started: what was heard so far belongs to an earlier incarnation. */
+void stop_cause_started(struct stop_evidence *evidence);
+
+/* An inspect shows another incarnation and no `start` was heard: it is on its way, and will end this, or it
+ * was lost. Where it is down the death that was heard may be this incarnation's, a kill may be in any case.
+ */
+void stop_cause_start_missed(struct stop_evidence *evidence, bool is_down);
 
 /* Judges a container that is dead. */
 struct stop_verdict stop_cause_judge(const struct stop_cause_config *config,

@@ -9,9 +9,11 @@
 
 #include "common/memory.h"
 
-#define HEAD "defib-agent-state 1"
+#define HEAD "defib-agent-state 2"
 
-enum { LINE_SIZE = 512 };
+#define MAX_AGE_MS (86400LL * 1000)
+
+enum { LINE_SIZE = 512, SEEN_PER_LINE = 16 };
 
 void stop_records_fini(struct stop_records *records)
 {
@@ -51,9 +53,10 @@ static const struct {
     char letter;
     size_t offset;
 } flags[] = {
-    {'d', offsetof(struct stop_evidence, has_died)},    {'s', offsetof(struct stop_evidence, has_stopped)},
-    {'o', offsetof(struct stop_evidence, is_own)},      {'b', offsetof(struct stop_evidence, is_blind)},
-    {'i', offsetof(struct stop_evidence, is_intended)}, {'g', offsetof(struct stop_evidence, is_daemon_gone)},
+    {'d', offsetof(struct stop_evidence, has_died)},       {'s', offsetof(struct stop_evidence, has_stopped)},
+    {'m', offsetof(struct stop_evidence, has_oom)},        {'o', offsetof(struct stop_evidence, is_own)},
+    {'b', offsetof(struct stop_evidence, is_blind)},       {'i', offsetof(struct stop_evidence, is_intended)},
+    {'g', offsetof(struct stop_evidence, is_daemon_gone)}, {'u', offsetof(struct stop_evidence, is_doubtful)},
 };
 
 enum { FLAG_COUNT = sizeof flags / sizeof flags[0] };
@@ -108,19 +111,36 @@ static void add_dead(struct text *text, const struct stop_record *record)
     const struct stop_evidence *evidence = &record->evidence;
     char letters[FLAG_COUNT + 2];
     write_flags(evidence, letters);
-    add_line(text, "dead %s %s %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %d %d %s\n",
-             record->id, record->incarnation[0] == '\0' ? "-" : record->incarnation, evidence->die_ns,
-             evidence->stop_ns, evidence->oom_ns, evidence->first_kill_ns, evidence->kill_ns,
-             evidence->first_signal, evidence->last_signal, letters);
+    add_line(text, "dead %s %s %" PRId64 " %" PRId64 " %d %d %s\n", record->id,
+             record->incarnation[0] == '\0' ? "-" : record->incarnation,
+             mono_diff(evidence->died_at, evidence->killed_at),
+             mono_diff(evidence->died_at, evidence->oomed_at), evidence->first_signal, evidence->last_signal,
+             letters);
+}
+
+/* At least one line, also where nothing was seen: that is news too. */
+static void add_seen(struct text *text, const struct event_window *seen)
+{
+    size_t count = event_window_count(seen), i = 0;
+    do {
+        char line[SEEN_PER_LINE * 17 + 1] = "";
+        for (size_t used = 0; i < count && used + 17 < sizeof line; i++, used += 17) {
+            snprintf(line + used, sizeof line - used, " %016" PRIx64, event_window_at(seen, i));
+        }
+        add_line(text, "seen -%s\n", line);
+    } while (i < count);
 }
 
 char *stop_records_encode(const struct stop_records *records, size_t *len)
 {
     struct text text = {0};
     add_line(&text, HEAD "\n");
-    add_line(&text, "event %" PRId64 "\n", records->last_event_ns);
+    add_seen(&text, &records->seen);
     if (records->boot_id[0] != '\0') {
         add_line(&text, "boot %s\n", records->boot_id);
+    }
+    if (records->seen.run_id[0] != '\0') {
+        add_line(&text, "run %s\n", records->seen.run_id);
     }
     if (records->redis[0] != '\0') {
         add_line(&text, "redis-url %s\n", records->redis);
@@ -140,20 +160,40 @@ char *stop_records_encode(const struct stop_records *records, size_t *len)
 
 /* ---- reading ---- */
 
+/* The death is at 0 of a clock that nobody has. */
+static struct mono time_before_death(int64_t age_ms)
+{
+    return (struct mono){age_ms > MAX_AGE_MS || age_ms < -MAX_AGE_MS ? -MAX_AGE_MS : -age_ms};
+}
+
+static void read_seen(const char *line, struct stop_records *out)
+{
+    out->has_seen = true;
+    char *end;
+    for (const char *at = line + 1; *at == ' '; at = end) {
+        unsigned long long mark = strtoull(at, &end, 16);
+        if (mark == 0) {
+            return;
+        }
+        event_window_add(&out->seen, mark);
+    }
+}
+
 static void read_dead(const char *line, struct stop_records *out)
 {
     struct stop_record record = {0};
     struct stop_evidence *evidence = &record.evidence;
     char letters[FLAG_COUNT + 2];
-    _Static_assert(FLAG_COUNT + 1 == 7 && LIMIT_ID_SIZE == 72 && LIMIT_TIME_SIZE == 40, "widths below");
+    int64_t kill_age_ms, oom_age_ms;
+    _Static_assert(FLAG_COUNT + 1 == 9 && LIMIT_ID_SIZE == 72 && LIMIT_TIME_SIZE == 40, "widths below");
     /* NOLINTNEXTLINE(cert-err34-c): our own file; a number out of range is a wrong time, no more */
-    int read = sscanf(line, "%71s %39s %" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64 " %d %d %7s",
-                      record.id, record.incarnation, &evidence->die_ns, &evidence->stop_ns, &evidence->oom_ns,
-                      &evidence->first_kill_ns, &evidence->kill_ns, &evidence->first_signal,
-                      &evidence->last_signal, letters);
-    if (read != 10 || letters[0] != '-' || out->dead_count == LIMIT_REGISTRATION_CONTAINERS) {
+    int read = sscanf(line, "%71s %39s %" SCNd64 " %" SCNd64 " %d %d %9s", record.id, record.incarnation,
+                      &kill_age_ms, &oom_age_ms, &evidence->first_signal, &evidence->last_signal, letters);
+    if (read != 7 || letters[0] != '-' || out->dead_count == LIMIT_REGISTRATION_CONTAINERS) {
         return;
     }
+    evidence->killed_at = evidence->first_killed_at = time_before_death(kill_age_ms);
+    evidence->oomed_at = time_before_death(oom_age_ms);
     read_flags(letters, evidence);
     bool has_incarnation = strcmp(record.incarnation, "-") != 0;
     stop_records_add_dead(out, record.id, has_incarnation ? record.incarnation : "", evidence);
@@ -176,10 +216,10 @@ static void read_line(const char *line, struct stop_records *out)
         memory_set_text(out->redis, sizeof out->redis, rest);
     } else if (strncmp(line, "boot ", 5) == 0) {
         memory_set_text(out->boot_id, sizeof out->boot_id, rest);
-    } else if (strncmp(line, "event ", 6) == 0) {
-        int64_t ns;
-        /* NOLINTNEXTLINE(cert-err34-c): the same */
-        out->last_event_ns = sscanf(rest, "%" SCNd64, &ns) == 1 && ns > 0 ? ns : 0;
+    } else if (strncmp(line, "run ", 4) == 0) {
+        memory_set_text(out->seen.run_id, sizeof out->seen.run_id, rest);
+    } else if (strncmp(line, "seen -", 6) == 0) {
+        read_seen(rest, out);
     }
 }
 

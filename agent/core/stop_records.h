@@ -7,13 +7,16 @@
 #ifndef DEFIB_AGENT_CORE_STOP_RECORDS_H
 #define DEFIB_AGENT_CORE_STOP_RECORDS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "agent/core/event_window.h"
 #include "agent/core/stop_cause.h"
 #include "proto/limits.h"
 
-/* A dead container: evidence of this incarnation. Times by our own clock do not travel. */
+/* A dead container: evidence of this incarnation. Our own clock does not travel: of its times only those
+ * between an event and the death do. */
 struct stop_record {
     char id[LIMIT_ID_SIZE];
     char incarnation[LIMIT_TIME_SIZE];
@@ -24,7 +27,8 @@ struct stop_record {
 struct stop_records {
     char boot_id[LIMIT_ID_SIZE];
     char redis[LIMIT_NAME_SIZE]; /* stands for REDIS_URL */
-    int64_t last_event_ns;
+    bool has_seen;               /* the text tells what was seen, be it nothing */
+    struct event_window seen;
     struct stop_record *dead; /* owned, like the two lists below */
     size_t dead_count;
     char (*app_beating)[LIMIT_ID_SIZE];
@@ -39,7 +43,7 @@ void stop_records_add_dead(struct stop_records *records, const char *id, const c
 void stop_records_add_app(struct stop_records *records, const char *id);
 void stop_records_add_redis(struct stop_records *records, const char *docker_name);
 
-/* Fresh text, given. */
+/* Fresh text, given. Tells what was seen whether has_seen is set or not. */
 char *stop_records_encode(const struct stop_records *records, size_t *len);
 
 /* Lines that do not parse are skipped; *out was not initialised. At most LIMIT_REGISTRATION_CONTAINERS of a

@@ -77,6 +77,7 @@ void action_queue_add(struct action_queue *queue, const struct action *action)
         queue->first = entry;
     }
     queue->last = entry;
+    queue->added++;
 }
 
 const struct action *action_queue_next(struct action_queue *queue)

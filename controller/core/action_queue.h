@@ -12,6 +12,7 @@ struct action_entry;
 struct action_queue {
     struct action_entry *first, *last;
     struct action_entry *given; /* lent to the caller of action_queue_next */
+    uint64_t added;
 };
 
 void action_queue_fini(struct action_queue *queue);

@@ -46,8 +46,10 @@ void decider_free(struct decider *decider);
 
 /* ---- facts in; all arguments are borrowed ---- */
 
-/* A beat from the channel, or from a key that was read. */
-void decider_observe_beat(struct decider *decider, const struct heartbeat *beat, struct mono now,
+/* A beat from the channel, or from a key that was read. True where it comes from another process of the agent
+ * than the registration, or names a container that was not known, or by another id: the registration tells
+ * more. */
+bool decider_observe_beat(struct decider *decider, const struct heartbeat *beat, struct mono now,
                           struct wall wall);
 
 /* An agent's inventory, by either path: containers that no longer stand in it are gone (two in a row). */
@@ -90,11 +92,45 @@ void decider_answered(struct decider *decider, const struct command_id *id, int 
 void decider_hold(struct decider *decider, const char *kind, const char *name, bool is_held,
                   struct wall until, struct mono now, struct wall wall);
 
-/* Inputs of the gates that others own: the lease (true until it exists), and the epoch for commands. */
-void decider_set_leader(struct decider *decider, bool is_leader, uint64_t epoch, struct mono now);
+/* The lease: commands carry that epoch, and may leave before `until`. A new decider leads for ever, under 0.
+ */
+void decider_lead(struct decider *decider, uint64_t epoch, struct mono until, struct mono now);
+
+/* Another one leads: facts are taken in as before, but of the actions only READ_KEY comes out. */
+void decider_follow(struct decider *decider);
+
+/* It leads after another one may have: what it held of containers is void, and it settles anew; the shell
+ * reads all and has all agents asked. Of hosts it keeps when they were heard. No command before
+ * decider_lead. */
+void decider_take_over(struct decider *decider, struct mono now, struct wall wall);
+
+/* "standby", "frozen" (no lease, or tilt), "settling" or "leader". */
+const char *decider_condition(const struct decider *decider, struct mono now);
+
+/* An operator took this host away for good: it and its containers are forgotten, what was alerted of them is
+ * closed. False where it is not known, or not lost: its agent would bring it back. */
+bool decider_forget_host(struct decider *decider, const char *host, struct mono now, struct wall wall);
 
 /* Replaces the configuration (SIGHUP). */
 void decider_set_config(struct decider *decider, const struct policy_config *config, struct mono now);
+
+/* ---- for the journal ---- */
+
+/* From now on ACTION_INPUT tells all that decider_resume and the same calls need to come to the same answers:
+ * `settings`, a JSON object, is written with it. Called again, it begins anew with what is known now: agents
+ * are then asked for their whole inventories (decider_observe_unchanged says false). Nothing while another
+ * one leads; decider_follow ends it. */
+void decider_record(struct decider *decider, const char *settings, struct mono now, struct wall wall);
+
+/* A new decider is as the recorded one was at that JOURNAL_START. */
+struct journal_input;
+void decider_resume(struct decider *decider, const struct journal_input *start);
+
+/* For a replay, whose recording leaves out words of which nothing came. An agent was heard; it also vouched
+ * for its inventory. A beat was heard. */
+void decider_heard(struct decider *decider, const char *host, enum path path, bool has_vouched,
+                   struct mono now);
+void decider_heard_beat(struct decider *decider, const struct heartbeat *beat, struct mono now);
 
 /* ---- time ---- */
 
@@ -112,7 +148,8 @@ enum action_kind {
     ACTION_SEND,   /* `command` to the agent of `host` */
     ACTION_ASK,    /* the outcome of `command.id` (op is OP_OUTCOME) */
     ACTION_ALERT,
-    ACTION_RECORD /* an entry for the health:events stream */
+    ACTION_RECORD, /* an entry for the health:events stream */
+    ACTION_INPUT   /* `text` is what it was told, as JSON (proto/journal.h); while it records */
 };
 
 enum action_level { ACTION_INFO, ACTION_WARNING, ACTION_ERROR };
@@ -126,8 +163,9 @@ struct action {
     int64_t timeout_ms;                                /* SEND, ASK: for the answer */
     const struct alert *alert;                         /* ALERT */
     const struct event_record *record;                 /* RECORD */
+    int cause;                                         /* RECORD: what was wrong, enum failure_cause */
     enum action_level level;                           /* LOG */
-    const char *text;                                  /* LOG */
+    const char *text;                                  /* LOG, INPUT */
 };
 
 /* The oldest action, or NULL. It and all it points to live until the next call of any decider function but

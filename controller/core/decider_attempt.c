@@ -7,9 +7,15 @@
 #include <uthash.h>
 
 #include "common/memory.h"
+#include "controller/core/decider_breaker.h"
 #include "controller/core/decider_budget.h"
+#include "controller/core/decider_edges.h"
+#include "controller/core/decider_gates.h"
+#include "controller/core/decider_input.h"
+#include "controller/core/decider_judge.h"
 #include "controller/core/decider_say.h"
 #include "controller/core/decider_step.h"
+#include "controller/core/decider_terms.h"
 
 static const int64_t STORE_ANSWER_MS = 10000; /* then it is stored again, under a new token */
 static const int64_t STORE_RETRY_MS = 2000;
@@ -127,7 +133,7 @@ static void make_id(struct decider *decider, struct command_id *out)
 static struct command make_command(struct decider *decider, const struct container *container)
 {
     struct policy_terms terms;
-    decider_step_terms(decider, container, &terms);
+    decider_terms_of(decider, container, &terms);
     struct command command = {
         .op = liveness_is_dead_state(container->state) ? OP_START : OP_RESTART,
         .attempt = container->policy.attempts,
@@ -181,9 +187,10 @@ static void emit(struct decider *decider, struct attempt *attempt, enum action_k
  * and the attempt is gone. */
 static bool may_leave(struct decider *decider, struct container *container)
 {
-    enum gate gate = decider_step_gate_again(decider, container);
+    enum gate gate = decider_gates_check_again(decider, container);
     bool is_cooling = !mono_reached(decider->now, container->policy.cooldown_until); /* loaded meanwhile */
     if (gate == GATE_N && !is_cooling) {
+        decider_breaker_take(decider, container); /* it may have opened since the decision */
         return true;
     }
     const char *reason = gate == GATE_N ? "cooldown" : gates_reason(gate);
@@ -251,6 +258,7 @@ void decider_attempt_stored(struct decider *decider, struct container *container
     attempt->phase = PHASE_SENDING;
     attempt->deadline = mono_add(decider->now, outcome_ms(attempt));
     announce(decider, container, attempt);
+    decider_input_sent(decider, container->name, &attempt->command.id);
     send(decider, attempt);
     decider_step_rearm(decider, container);
 }
@@ -272,7 +280,7 @@ static void succeed(struct decider *decider, struct container *container)
     struct policy_event event = {.kind = EVENT_DONE, .random = decider_step_random(decider)};
     finish(decider, container, &event);
     if (!container->is_own_start_due) {
-        decider_step_judge_again(decider, container); /* what the new incarnation did meanwhile */
+        decider_judge_again(decider, container); /* what the new incarnation did meanwhile */
     }
 }
 
@@ -281,6 +289,7 @@ static void fail(struct decider *decider, struct container *container, const cha
     decider_say_line(decider, container, ACTION_ERROR, "Failed to restart %s: %s", container->name,
                      detail[0] ? detail : reason);
     decider_say_failure(decider, container, "restart_failed", detail[0] ? detail : reason);
+    decider_edges_note_error(decider, container, detail);
     struct policy_event event = {
         .kind = EVENT_BROKEN, .reason = reason, .random = decider_step_random(decider)};
     finish(decider, container, &event);
@@ -341,17 +350,23 @@ static void miss_answer(struct decider *decider, struct attempt *attempt, int st
     ask_later(decider, attempt);
 }
 
-void decider_attempt_answered(struct decider *decider, const struct command_id *id, int status,
-                              const struct answer *answer)
+struct container *decider_attempt_find(const struct decider *decider, const struct command_id *id)
 {
     struct attempt *attempt = NULL;
     if (decider->attempts) {
         HASH_FIND(hh, decider->attempts->by_id, id, sizeof *id, attempt);
     }
-    if (!attempt || attempt->phase == PHASE_STORING) {
+    return attempt && attempt->phase != PHASE_STORING ? attempt->container : NULL;
+}
+
+void decider_attempt_answered(struct decider *decider, const struct command_id *id, int status,
+                              const struct answer *answer)
+{
+    struct container *container = decider_attempt_find(decider, id);
+    if (!container) {
         return;
     }
-    struct container *container = attempt->container;
+    struct attempt *attempt = container->attempt;
     if (status != 0 || !answer) {
         miss_answer(decider, attempt, status);
     } else if (answer->code == ANSWER_ACCEPTED) {
@@ -363,25 +378,24 @@ void decider_attempt_answered(struct decider *decider, const struct command_id *
     decider_step_rearm(decider, container);
 }
 
-bool decider_attempt_told(struct decider *decider, struct container *container, const char *command_id,
+void decider_attempt_told(struct decider *decider, struct container *container, const char *command_id,
                           enum answer_code code)
 {
     struct attempt *attempt = container->attempt;
     if (!attempt || attempt->phase == PHASE_STORING || code == ANSWER_ACCEPTED || code == ANSWER_UNKNOWN ||
         code == ANSWER_UNKNOWN_ID) {
-        return true;
+        return;
     }
     char id[LIMIT_COMMAND_ID_SIZE];
     command_id_format(&attempt->command.id, id);
     if (strcmp(id, command_id) == 0) {
         conclude(decider, container, code, "");
     }
-    return true;
 }
 
 /* ---- time ---- */
 
-bool decider_attempt_due(struct decider *decider, struct container *container)
+void decider_attempt_due(struct decider *decider, struct container *container)
 {
     struct attempt *attempt = container->attempt;
     if (mono_reached(decider->now, attempt->deadline)) {
@@ -391,12 +405,13 @@ bool decider_attempt_due(struct decider *decider, struct container *container)
         if (has_come) {
             succeed(decider, container);
         } else {
+            container->is_command_lost = true;
             fail(decider, container, "no_outcome", "");
         }
-        return true;
+        return;
     }
     if (!mono_reached(decider->now, attempt->next_at)) {
-        return true;
+        return;
     }
     if (attempt->phase == PHASE_STORING) {
         store(decider, attempt);
@@ -409,7 +424,6 @@ bool decider_attempt_due(struct decider *decider, struct container *container)
     } else {
         ask(decider, attempt);
     }
-    return true;
 }
 
 struct mono decider_attempt_wake_at(const struct container *container)
@@ -461,7 +475,7 @@ void decider_attempt_restore(struct decider *decider, struct container *containe
 {
     const struct restart_state *state = container->stored;
     struct policy_terms terms;
-    decider_step_terms(decider, container, &terms);
+    decider_terms_of(decider, container, &terms);
     struct command command = {
         .op = state->command_op,
         .attempt = state->attempt_count,

@@ -15,15 +15,18 @@ void decider_attempt_restore(struct decider *decider, struct container *containe
 
 void decider_attempt_stored(struct decider *decider, struct container *container, uint64_t token,
                             bool is_safe);
+/* Whose command it is, once it was sent; NULL: nobody's. */
+struct container *decider_attempt_find(const struct decider *decider, const struct command_id *id);
+
 void decider_attempt_answered(struct decider *decider, const struct command_id *id, int status,
                               const struct answer *answer);
 
-/* The outcome as a beat tells it; nothing where it is of another command. False: the container is gone. */
-bool decider_attempt_told(struct decider *decider, struct container *container, const char *command_id,
+/* The outcome as a beat tells it; nothing where it is of another command. */
+void decider_attempt_told(struct decider *decider, struct container *container, const char *command_id,
                           enum answer_code code);
 
-/* What is due by `now`. False: the container is gone. */
-bool decider_attempt_due(struct decider *decider, struct container *container);
+/* What is due by `now`. */
+void decider_attempt_due(struct decider *decider, struct container *container);
 struct mono decider_attempt_wake_at(const struct container *container);
 
 /* The host is back: asks at once and waits for the answer anew. */

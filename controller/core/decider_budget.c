@@ -8,6 +8,7 @@
 #include "common/memory.h"
 #include "controller/core/decider_attempt.h"
 #include "controller/core/decider_step.h"
+#include "controller/core/decider_terms.h"
 
 enum { PENDING_MAX = 100000 };
 
@@ -69,6 +70,7 @@ void decider_budget_store(struct decider *decider, struct container *container, 
     memory_set_text(state->container_id, sizeof state->container_id, container->container_id);
     memory_set_text(state->host, sizeof state->host, container->host ? container->host->name : "");
     state->is_in_flight = container->attempt != NULL;
+    state->is_recovery_due = policy->is_closing_due;
     state->epoch = decider->epoch;
     struct action action = {.kind = ACTION_STORE,
                             .container = container->name,
@@ -91,7 +93,7 @@ static void apply_times(const struct decider *decider, struct container *contain
     struct policy_memory *policy = &container->policy;
     const struct restart_state *state = container->stored;
     struct policy_terms terms;
-    decider_step_terms(decider, container, &terms);
+    decider_terms_of(decider, container, &terms);
     if (state->cooldown_until.ms > decider->wall.ms) {
         struct mono until = mono_of(decider, state->cooldown_until, terms.cooldown_ms);
         if (until.ms > policy->cooldown_until.ms) {
@@ -108,6 +110,22 @@ static void apply_times(const struct decider *decider, struct container *contain
     }
 }
 
+/* Stored ones are rounded up to seconds. */
+static bool is_same_deadline(struct wall left, struct wall right)
+{
+    return (left.ms + 999) / 1000 == (right.ms + 999) / 1000;
+}
+
+/* What we hold is in force already, on the monotonic clock: read again by a wall clock that was set back
+ * meanwhile, it would begin anew. */
+static bool is_same_state(const struct restart_state *held, const struct restart_state *state)
+{
+    return held->attempt_count == state->attempt_count &&
+           is_same_deadline(held->cooldown_until, state->cooldown_until) &&
+           is_same_deadline(held->last_completed_at, state->last_completed_at) &&
+           strcmp(held->command_id, state->command_id) == 0;
+}
+
 static void apply(struct decider *decider, struct container *container, const struct restart_state *state)
 {
     struct policy_memory *policy = &container->policy;
@@ -118,17 +136,21 @@ static void apply(struct decider *decider, struct container *container, const st
         decider_budget_store(decider, container, 0);
         return;
     }
+    bool is_known = container->stored && is_same_state(container->stored, state);
     if (container->stored) {
         restart_state_merge(container->stored, state);
     } else {
+        policy->is_closing_due |= state->is_recovery_due; /* of another life; later we know better */
         container->stored = memory_alloc(sizeof *container->stored);
         restart_state_copy(state, container->stored);
     }
     bool is_over = state->cooldown_until.ms != 0 && state->cooldown_until.ms <= decider->wall.ms;
-    if (!is_over && state->attempt_count > policy->attempts) {
+    if (!is_known && !is_over && state->attempt_count > policy->attempts) {
         policy->attempts = (int32_t)state->attempt_count;
     }
-    apply_times(decider, container);
+    if (!is_known) {
+        apply_times(decider, container);
+    }
     bool is_known_outcome = strcmp(state->command_id, container->last_command) == 0;
     if (state->is_in_flight && !container->attempt && !is_known_outcome) {
         decider_attempt_restore(decider, container);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/memory.h"
+#include "controller/core/decider_judge.h"
 #include "controller/core/decider_step.h"
 
 struct holds {
@@ -58,7 +59,7 @@ void decider_hold_apply(struct decider *decider, struct container *container)
         return;
     }
     decider_step_kind(decider, container, EVENT_RELEASE);
-    decider_step_judge_again(decider, container);
+    decider_judge_again(decider, container);
 }
 
 static void apply_all(struct decider *decider)
@@ -119,6 +120,17 @@ void decider_hold_due(struct decider *decider)
         }
     }
     apply_all(decider);
+}
+
+void decider_hold_each(const struct decider *decider,
+                       void (*visit)(void *arg, const char *kind, const char *name, struct wall until),
+                       void *arg)
+{
+    for (const struct holds *each = decider->holds; each; each = each->next) {
+        bool is_lasting = each->until.ms == MONO_NEVER.ms;
+        visit(arg, each->kind, each->name,
+              (struct wall){is_lasting ? 0 : decider->wall.ms + mono_diff(each->until, decider->now)});
+    }
 }
 
 void decider_hold_fini(struct decider *decider)

@@ -13,6 +13,11 @@ bool decider_hold_covers(const struct decider *decider, const struct container *
 /* Its names changed: is it in or out of a hold now? */
 void decider_hold_apply(struct decider *decider, struct container *container);
 
+/* `until` 0: for ever. */
+void decider_hold_each(const struct decider *decider,
+                       void (*visit)(void *arg, const char *kind, const char *name, struct wall until),
+                       void *arg);
+
 /* Ends those whose time is over. */
 void decider_hold_due(struct decider *decider);
 void decider_hold_fini(struct decider *decider);

@@ -4,18 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/fingerprint.h"
 #include "common/memory.h"
 
 enum { LINE_BYTES = 1024 };
-
-static uint64_t hash_text(const char *text)
-{
-    uint64_t hash = 14695981039346656037ULL;
-    for (; *text; text++) {
-        hash = (hash ^ (unsigned char)*text) * 1099511628211ULL;
-    }
-    return hash;
-}
 
 static void add_line(struct decider *decider, const struct container *container, enum action_level level,
                      const char *text)
@@ -36,7 +28,7 @@ void decider_say_line(struct decider *decider, struct container *container, enum
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    uint64_t hash = hash_text(text);
+    uint64_t hash = fingerprint_of(text, strlen(text));
     if (hash == container->last_line &&
         mono_diff(decider->now, container->last_line_at) < decider->config->alert_repeat_ms) {
         return;
@@ -85,6 +77,10 @@ void decider_say_fill_alert(const struct decider *decider, const struct containe
     memory_set_text(out->reason, sizeof out->reason, policy_cause_name(container->policy.cause));
     decider_say_trouble_detail(container, out->detail);
     out->attempts = container->policy.attempts;
+    bool is_about_attempt = type == ALERT_SERVICE_RESTARTED || type == ALERT_SERVICE_RESTART_FAILED;
+    if (container->stored && is_about_attempt && container->policy.attempts > 0) {
+        memory_set_text(out->evidence, sizeof out->evidence, container->stored->command_id);
+    }
     if (container->stored) {
         out->last_attempt = container->stored->last_attempt_at;
         out->cooldown_until = container->stored->cooldown_until;
@@ -100,6 +96,15 @@ void decider_say_alert(struct decider *decider, struct alert *alert)
                             .service = alert->service,
                             .alert = alert};
     action_queue_add(&decider->actions, &action);
+}
+
+bool decider_say_may_repeat(const struct decider *decider, struct mono *said_at)
+{
+    if (said_at->ms != 0 && mono_diff(decider->now, *said_at) < decider->config->alert_repeat_ms) {
+        return false;
+    }
+    *said_at = decider->now;
+    return true;
 }
 
 void decider_say_failure(struct decider *decider, const struct container *container, const char *action,
@@ -135,8 +140,11 @@ static void add_record(struct decider *decider, const struct container *containe
     memory_set_text(record->container_id, sizeof record->container_id, container->container_id);
     record->timestamp = decider->wall;
     record->seq = decider->next_record++;
-    struct action action = {
-        .kind = ACTION_RECORD, .container = container->name, .host = record->host, .record = record};
+    struct action action = {.kind = ACTION_RECORD,
+                            .container = container->name,
+                            .host = record->host,
+                            .record = record,
+                            .cause = (int)container->policy.cause};
     action_queue_add(&decider->actions, &action);
 }
 
@@ -158,6 +166,7 @@ void decider_say_transition(struct decider *decider, const struct container *con
     memory_set_text(record.event, sizeof record.event, policy_event_name(event));
     memory_set_text(record.action, sizeof record.action, policy_action_name(verdict->action));
     memory_set_text(record.reason, sizeof record.reason, verdict->reason);
+    record.attempt = container->policy.attempts;
     decider_say_trouble_detail(container, record.detail);
     add_record(decider, container, &record);
 }

@@ -21,6 +21,9 @@ void decider_say_fill_alert(const struct decider *decider, const struct containe
                             enum alert_type type, struct alert *out);
 void decider_say_alert(struct decider *decider, struct alert *alert);
 
+/* May what was said at *said_at (0 ms: never) be said again? Then it is said now. */
+bool decider_say_may_repeat(const struct decider *decider, struct mono *said_at);
+
 /* The common case. */
 void decider_say_failure(struct decider *decider, const struct container *container, const char *action,
                          const char *detail);

@@ -1,8 +1,9 @@
 #include "controller/core/gates.h"
 
 #include <stddef.h>
+#include <string.h>
 
-enum gate gates_check(const struct gate_inputs *inputs, struct mono now)
+void gates_look(const struct gate_inputs *inputs, struct mono now, bool out[GATE_N])
 {
     const bool is_open[GATE_N] = {
         [GATE_ENABLED] = inputs->is_enabled,
@@ -21,6 +22,13 @@ enum gate gates_check(const struct gate_inputs *inputs, struct mono now)
         [GATE_FLEET_LIMIT] = inputs->fleet_in_flight < inputs->max_fleet,
         [GATE_BACKOFF] = mono_reached(now, inputs->backoff_until),
     };
+    memcpy(out, is_open, sizeof is_open);
+}
+
+enum gate gates_check(const struct gate_inputs *inputs, struct mono now)
+{
+    bool is_open[GATE_N];
+    gates_look(inputs, now, is_open);
     for (int gate = 0; gate < GATE_N; gate++) {
         if (!is_open[gate]) {
             return (enum gate)gate;

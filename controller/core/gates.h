@@ -53,6 +53,9 @@ struct gate_inputs {
     struct mono backoff_until; /* 0: none */
 };
 
+/* Each gate by itself, for whoever explains. */
+void gates_look(const struct gate_inputs *inputs, struct mono now, bool out[GATE_N]);
+
 /* The first gate that refuses, or GATE_N. */
 enum gate gates_check(const struct gate_inputs *inputs, struct mono now);
 

@@ -59,6 +59,16 @@ struct container *liveness_find(const struct liveness *liveness, const char *nam
     return entry ? &entry->container : NULL;
 }
 
+struct container *liveness_find_on(const struct liveness *liveness, struct host *host, const char *name)
+{
+    bool is_likely = host->likely && strcmp(host->likely->name, name) == 0;
+    struct container *container = is_likely ? host->likely : liveness_find(liveness, name);
+    if (container && container->host == host) {
+        host->likely = container->host_prev;
+    }
+    return container;
+}
+
 static size_t join_key(char out[2 * LIMIT_NAME_SIZE], const char *service, const char *instance)
 {
     size_t service_size = strlen(service) + 1;
@@ -108,9 +118,21 @@ static void drop_key(struct liveness *liveness, struct container *container)
     container->identity_len = 0;
 }
 
+static void free_edges(struct edges *edges)
+{
+    if (!edges) {
+        return;
+    }
+    free(edges->parent_name);
+    free(edges->project);
+    free(edges->compose_service);
+    free(edges->depends_on);
+    free(edges);
+}
+
 void liveness_remove(struct liveness *liveness, struct container *container)
 {
-    assert(!container->attempt);
+    assert(!container->attempt && !container->failure);
     drop_key(liveness, container);
     liveness_set_host(container, NULL);
     HASH_DELETE(by_name, liveness->tables->by_name, entry_of(container));
@@ -119,6 +141,7 @@ void liveness_remove(struct liveness *liveness, struct container *container)
         restart_state_fini(container->stored);
     }
     free(container->stored);
+    free_edges(container->edges);
     free(container->terms.backoff_ms);
     free(container->service);
     free(container->name);
@@ -133,7 +156,12 @@ struct container *liveness_first(const struct liveness *liveness)
 struct container *liveness_next(const struct container *container)
 {
     struct container_entry *next = entry_of(container)->by_name.next;
-    return next ? &next->container : NULL;
+    if (!next) {
+        return NULL;
+    }
+    __builtin_prefetch(&next->by_name); /* thousands are walked, and little is done with each */
+    __builtin_prefetch(&next->container.policy);
+    return &next->container;
 }
 
 void liveness_set_key(struct liveness *liveness, struct container *container, const char *service,
@@ -156,6 +184,12 @@ void liveness_set_key(struct liveness *liveness, struct container *container, co
     container->identity_len = len;
     struct container_entry *entry = entry_of(container);
     HASH_ADD_KEYPTR(by_key, liveness->tables->by_key, container->service, len, entry);
+}
+
+bool liveness_has_key(const struct container *container, const char *service, const char *instance)
+{
+    return container->identity_len > 0 && strcmp(container->service, service) == 0 &&
+           strcmp(container->instance, instance) == 0;
 }
 
 void liveness_set_terms(struct container *container, const struct container_spec *spec)
@@ -188,13 +222,67 @@ void liveness_set_terms(struct container *container, const struct container_spec
     };
 }
 
+bool liveness_has_edges(const struct container *container)
+{
+    const struct edges *edges = container->edges;
+    return edges && (edges->parent_id[0] || edges->depends_on);
+}
+
+static void count_edges(const struct container *container, int by)
+{
+    if (container->host && liveness_has_edges(container)) {
+        container->host->edge_count += (size_t)by;
+    }
+}
+
+static bool is_text(const char *held, const char *text)
+{
+    return strcmp(held ? held : "", text) == 0;
+}
+
+static void set_text(char **held, const char *text)
+{
+    if (!is_text(*held, text)) {
+        free(*held);
+        *held = text[0] ? memory_copy_text(text) : NULL;
+    }
+}
+
+void liveness_set_edges(struct container *container, const struct container_spec *spec)
+{
+    bool has_any = spec->network_parent[0] || spec->compose_project[0] || spec->depends_on[0];
+    count_edges(container, -1);
+    if (!has_any) {
+        free_edges(container->edges);
+        container->edges = NULL;
+        return;
+    }
+    if (!container->edges) {
+        container->edges = memory_alloc(sizeof *container->edges);
+    }
+    struct edges *edges = container->edges;
+    if (strcmp(edges->parent_id, spec->network_parent) != 0) {
+        memory_set_text(edges->parent_id, sizeof edges->parent_id, spec->network_parent);
+        set_text(&edges->parent_name, "");
+        edges->is_parent_missed = false;
+    }
+    set_text(&edges->project, spec->compose_project);
+    set_text(&edges->compose_service, spec->compose_service);
+    set_text(&edges->depends_on, spec->depends_on);
+    count_edges(container, 1);
+}
+
 void liveness_set_host(struct container *container, struct host *host)
 {
     struct host *old = container->host;
     if (old == host) {
         return;
     }
+    count_edges(container, -1);
     if (old) {
+        if (old->likely == container) {
+            old->likely = container->host_prev;
+        }
         if (container->host_prev) {
             container->host_prev->host_next = container->host_next;
         } else {
@@ -205,6 +293,7 @@ void liveness_set_host(struct container *container, struct host *host)
         }
     }
     container->host = host;
+    count_edges(container, 1);
     container->host_prev = NULL;
     container->host_next = NULL;
     container->round = 0;
@@ -314,13 +403,22 @@ static struct mono later(struct mono left, struct mono right)
     return left.ms > right.ms ? left : right;
 }
 
+bool liveness_is_suspended(const struct container *container)
+{
+    return (container->host && container->host->is_frozen) || !liveness_is_listed(container);
+}
+
+bool liveness_is_app_bound(const struct container *container)
+{
+    const struct container_terms *terms = &container->terms;
+    return terms->beat_mode != BEAT_MODE_AGENT &&
+           (terms->is_app_beating || terms->beat_mode == BEAT_MODE_APP);
+}
+
 /* The last sign of life of those that count for it. */
 static struct mono alive_at(const struct container *container)
 {
-    const struct container_terms *terms = &container->terms;
-    bool is_app_bound =
-        liveness_is_app_beating(container) && (terms->is_app_beating || terms->beat_mode == BEAT_MODE_APP);
-    if (is_app_bound) {
+    if (liveness_is_app_bound(container)) {
         return container->app_at;
     }
     struct mono alive = later(container->agent_at, container->app_at);
@@ -332,6 +430,13 @@ static struct mono alive_at(const struct container *container)
 static bool is_proven(const struct liveness *liveness, struct mono since, struct mono now)
 {
     return mono_diff(now, since) > liveness->config->heartbeat_ttl_ms;
+}
+
+/* A third of a TTL is an interval of beats. */
+static int64_t outlived_ms(const struct policy_config *config)
+{
+    int64_t ms = config->heartbeat_ttl_ms / 3 + config->check_interval_ms;
+    return ms < config->heartbeat_ttl_ms ? ms : config->heartbeat_ttl_ms;
 }
 
 enum observation liveness_observe(const struct liveness *liveness, const struct container *container,
@@ -359,13 +464,21 @@ enum observation liveness_observe(const struct liveness *liveness, const struct 
     if (!host->is_engine_up && !liveness_is_app_beating(container)) {
         return OBSERVED_UNKNOWN;
     }
-    /* The agent must have spoken well after the container's last sign: both may have died together. And what
-     * a service would have said comes by Redis alone: one that takes no writes lets keys run out unseen. */
+    /* The agent must have spoken well after the container's last sign: both may have died together, and its
+     * document is heard when it is read, up to a check after it was written. And what a service would have
+     * said comes by Redis alone: one that takes no writes lets keys run out unseen. */
     struct mono heard =
         liveness_is_app_beating(container) ? host->heard[PATH_REDIS] : liveness_heard_at(host);
-    bool is_agent_later = mono_diff(heard, alive) >= ttl_ms / 2;
+    bool is_agent_later = mono_diff(heard, alive) >= outlived_ms(liveness->config);
     bool is_host_proven = mono_diff(now, heard) <= ttl_ms && is_proven(liveness, host->proven_since, now);
     return is_agent_later && is_host_proven ? OBSERVED_SILENT : OBSERVED_UNKNOWN;
+}
+
+bool liveness_has_named_word(const struct liveness *liveness, const struct container *container,
+                             struct mono now)
+{
+    return container->is_app_elsewhere && container->app_at.ms != 0 &&
+           mono_diff(now, container->app_at) <= liveness->config->heartbeat_ttl_ms;
 }
 
 /* BEAT_STATUS_N: nobody said anything yet. */

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "common/clock.h"
+#include "controller/core/breaker.h"
 #include "controller/core/decider.h"
 #include "controller/core/gates.h"
 #include "controller/core/policy.h"
@@ -21,8 +22,18 @@
 #include "proto/container_spec.h"
 
 struct attempt;
+struct failure;
 
 enum observation { OBSERVED_UNKNOWN, OBSERVED_ALIVE, OBSERVED_SILENT, OBSERVED_DEAD };
+
+/* A breaker with what it is asked about: one for the fleet, one for each host. */
+struct fuse {
+    struct breaker breaker;
+    struct container *canary; /* NULL: none */
+    struct container *failed; /* the last canary that failed, behind all others; NULL: none */
+    int64_t managed;          /* as counted at `counted_at` */
+    struct mono counted_at;   /* 0: never */
+};
 
 /* An agent and its Docker host. */
 struct host {
@@ -38,9 +49,17 @@ struct host {
     struct mono registered_at;                  /* the last inventory that was new */
     struct mono proven_since;                   /* heard without a gap of a TTL since then */
     bool is_engine_up, is_frozen;
+    struct mono resumed_at; /* since then it is observed again, or its Engine is back */
     struct mono frozen_at;
+    bool is_edges_due; /* something changed that dependents may have to follow */
+    bool has_unlisted; /* its last inventory left one of its containers out */
+    uint32_t written;  /* its inventory stands in the journal since this start; see decider_input.h */
+    bool is_silence_written[PATH_N + 1];
     int64_t in_flight;
-    struct container *containers;
+    size_t edge_count; /* containers that depend on others */
+    struct fuse fuse;
+    struct container *containers; /* the last that was added first */
+    struct container *likely;     /* whose beat probably comes next, or NULL */
 };
 
 /* The labels that the policy needs, without the texts. */
@@ -54,6 +73,19 @@ struct container_terms {
     int64_t stop_timeout_ms, start_grace_ms, healthcheck_grace_ms, unhealthy_grace_ms;
     int64_t *backoff_ms; /* owned, or NULL */
     size_t backoff_count;
+};
+
+/* What it depends on, and what others may call it by. */
+struct edges {
+    char parent_id[LIMIT_ID_SIZE];      /* whose network, pid or ipc namespace it lives in; "": none */
+    char *parent_name;                  /* of that id, once it was seen; owned, or NULL */
+    char *project;                      /* compose's; owned, or NULL */
+    char *compose_service;              /* where it is not the beat's service; owned, or NULL */
+    char *depends_on;                   /* as in container_spec.h; owned, or NULL */
+    struct mono parent_gone_at;         /* 0: it is there, or was never seen */
+    bool is_parent_missed;              /* Docker said that no such container is there */
+    char stale_for[LIMIT_TIME_SIZE];    /* the incarnation that it is to be restarted after */
+    char repaired_for[LIMIT_TIME_SIZE]; /* the last one that it was restarted after */
 };
 
 /* What an ordinary beat reads stands first. */
@@ -82,21 +114,34 @@ struct container {
     struct container_terms terms;
     struct wake_node wake;
     struct attempt *attempt;        /* in flight, or NULL */
+    struct edges *edges;            /* owned; NULL: none */
+    struct failure *failure;        /* as the breakers count it; NULL: they do not */
     struct restart_state *stored;   /* what lies in Redis for it, owned; NULL: nothing */
     char acted_on[LIMIT_TIME_SIZE]; /* the incarnation our last successful command ended */
     char last_command[LIMIT_COMMAND_ID_SIZE];
     bool is_own_start_due; /* our command made an incarnation that no beat showed yet */
+    bool is_command_lost;  /* our last command was sent and its outcome never heard: it may still act */
     bool is_docker_held;   /* HELD by a pause: running again ends it, although nothing started */
+    bool is_app_elsewhere; /* its service names it, and beats under another key than its agent does */
     bool is_reading, is_read_done, is_word_said, is_invalid_said, is_store_said, is_held;
-    uint8_t category; /* of the totals */
-    enum gate gate;   /* the last that refused; GATE_N: none */
+    bool has_restarted;    /* its incarnation followed another of the same id that we knew */
+    bool is_start_ahead;   /* when we first heard of it, its start was still to come by its host's clock */
+    bool is_granted;       /* an open breaker let its attempt through */
+    bool is_recreate_said; /* NEEDS_RECREATE */
+    uint8_t category;      /* of the totals */
+    enum gate gate;        /* the last that refused; GATE_N: none */
     enum gate announced_gate;
     struct mono announced_at, read_at;
+    struct mono incarnation_at; /* when its incarnation was first seen */
     struct mono collision_until, collision_said_at;
     struct mono docker_starts[3], crash_loop_said_at;
     uint64_t last_line;
     struct mono last_line_at;
     struct mono seen_at; /* the last sign of any kind */
+    uint64_t spec_print; /* what was written down of it: see decider_input.h */
+    uint32_t written;
+    bool is_app_written, is_agent_written; /* a beat of each since the start that is written */
+    bool is_app_silent, is_agent_silent;   /* its silence is written */
 };
 
 struct liveness {
@@ -111,6 +156,10 @@ void liveness_init(struct liveness *liveness, const struct policy_config *config
 void liveness_fini(struct liveness *liveness); /* frees all hosts and containers; attempts must be gone */
 
 struct container *liveness_find(const struct liveness *liveness, const char *name);
+
+/* The same, without a search where the beats of the host's containers come in the order of its inventory. */
+struct container *liveness_find_on(const struct liveness *liveness, struct host *host, const char *name);
+
 struct container *liveness_find_by_key(const struct liveness *liveness, const char *service,
                                        const char *instance);
 struct container *liveness_add(struct liveness *liveness, const char *name);
@@ -121,8 +170,23 @@ struct container *liveness_next(const struct container *container);
 /* The beat key it is found by; another container that had it loses it. */
 void liveness_set_key(struct liveness *liveness, struct container *container, const char *service,
                       const char *instance);
+bool liveness_has_key(const struct container *container, const char *service, const char *instance);
 void liveness_set_terms(struct container *container, const struct container_spec *spec);
+void liveness_set_edges(struct container *container, const struct container_spec *spec);
+bool liveness_has_edges(const struct container *container);             /* it depends on something */
 void liveness_set_host(struct container *container, struct host *host); /* NULL: none */
+
+/* Not to be judged: its host is not observed, or it is about to be known as removed, as its agent's last
+ * inventory left it out. No state and no counter changes. */
+bool liveness_is_suspended(const struct container *container);
+
+/* Only its service's own beats count as signs of life. */
+bool liveness_is_app_bound(const struct container *container);
+
+/* Its service beats under another key, and did so within a TTL: its agent's beats say nothing against that.
+ */
+bool liveness_has_named_word(const struct liveness *liveness, const struct container *container,
+                             struct mono now);
 
 struct host *liveness_find_host(const struct liveness *liveness, const char *name);
 struct host *liveness_add_host(struct liveness *liveness, const char *name, struct mono now);

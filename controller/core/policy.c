@@ -135,8 +135,16 @@ static struct policy_verdict good(const struct policy_terms *terms, struct polic
     memory->is_closing_due = false;
     memory->suspended_until = (struct mono){0};
     memory->sick_since = (struct mono){0};
+    memory->deadline_at = (struct mono){0};
     return answer(memory, is_recovery ? POLICY_RECOVERED : POLICY_NOTHING, "healthy",
                   watch_wake(terms, memory));
+}
+
+/* A failure of its own is over; what it depends on is as it was. */
+static struct policy_verdict good_failed(const struct policy_terms *terms, struct policy_memory *memory,
+                                         const struct policy_event *event, struct mono now)
+{
+    return policy_is_cascade(memory) ? unmoved(memory) : good(terms, memory, event, now);
 }
 
 /* Nothing left us yet: the attempt was not used. */
@@ -144,14 +152,14 @@ static struct policy_verdict good_before_sending(const struct policy_terms *term
                                                  struct policy_memory *memory,
                                                  const struct policy_event *event, struct mono now)
 {
-    if (memory->is_sent) {
+    if (memory->is_sent || policy_is_cascade(memory)) {
         return unmoved(memory);
     }
     if (memory->attempts > 0) {
         memory->attempts--;
     }
     struct policy_verdict verdict = good(terms, memory, event, now);
-    verdict.action = POLICY_GIVEN_BACK;
+    verdict.action = verdict.action == POLICY_RECOVERED ? POLICY_RECOVERED_UNSENT : POLICY_GIVEN_BACK;
     return verdict;
 }
 
@@ -200,7 +208,18 @@ static struct policy_verdict sick(const struct policy_terms *terms, struct polic
 static struct policy_verdict warming(const struct policy_terms *terms, struct policy_memory *memory,
                                      const struct policy_event *event, struct mono now)
 {
-    return memory->state == STATE_STARTING ? unmoved(memory) : begin(terms, memory, event, now);
+    struct mono deadline_at = memory->deadline_at;
+    bool is_over = is_set(deadline_at) && mono_reached(now, deadline_at);
+    bool is_cascade = memory->state == STATE_FAILED && policy_is_cascade(memory);
+    if (memory->state == STATE_STARTING || is_cascade || is_over) {
+        return unmoved(memory);
+    }
+    struct policy_verdict verdict = begin(terms, memory, event, now);
+    if (!is_set(deadline_at)) {
+        return verdict;
+    }
+    memory->deadline_at = deadline_at; /* it never was healthy since: the word alone buys no time */
+    return answer(memory, verdict.action, verdict.reason, watch_wake(terms, memory));
 }
 
 /* The first of a row suspends judgement; the rest do not prolong it. */
@@ -234,6 +253,23 @@ static struct policy_verdict miss(const struct policy_terms *terms, struct polic
     }
     verdict.action = POLICY_COUNT_MISS;
     return verdict;
+}
+
+/* ---- dependencies ---- */
+
+static struct policy_verdict stale(const struct policy_terms *terms, struct policy_memory *memory,
+                                   const struct policy_event *event, struct mono now)
+{
+    (void)terms;
+    memory->misses = 0;
+    memory->bad = 0;
+    return fail(memory, event->cause, now);
+}
+
+static struct policy_verdict fresh(const struct policy_terms *terms, struct policy_memory *memory,
+                                   const struct policy_event *event, struct mono now)
+{
+    return policy_is_cascade(memory) ? begin(terms, memory, event, now) : unmoved(memory);
 }
 
 /* ---- deaths ---- */
@@ -468,8 +504,8 @@ static struct policy_verdict open(const struct policy_terms *terms, struct polic
     if (is_set(memory->cooldown_until) && !mono_reached(now, memory->cooldown_until)) {
         return fail(memory, memory->cause, now);
     }
-    memory->is_closing_due = true;
     if (memory->attempts >= policy_attempt_limit(terms, memory)) {
+        memory->is_closing_due = true;
         memory->state = STATE_COOLDOWN;
         memory->is_renewed = false;
         memory->cooldown_until = mono_add(now, terms->cooldown_ms);
@@ -497,6 +533,7 @@ static struct policy_verdict done(const struct policy_terms *terms, struct polic
                                   const struct policy_event *event, struct mono now)
 {
     complete(terms, memory, event, now);
+    memory->is_closing_due = true;
     memory->is_given_back = false;
     return begin_at(terms, memory, 0, POLICY_RESTARTED, "restarted", now);
 }
@@ -525,6 +562,7 @@ static struct policy_verdict broken(const struct policy_terms *terms, struct pol
                                     const struct policy_event *event, struct mono now)
 {
     complete(terms, memory, event, now);
+    memory->is_closing_due = true;
     memory->is_given_back = false;
     memory->state = STATE_FAILED;
     return answer(memory, POLICY_FAILED_TO_RESTART, event->reason, now);
@@ -548,7 +586,6 @@ static struct policy_verdict resume(const struct policy_terms *terms, struct pol
     (void)terms;
     (void)event;
     note_trouble(memory, now);
-    memory->is_closing_due = true;
     memory->is_sent = true;
     memory->state = STATE_RESTARTING;
     return answer(memory, POLICY_NOTHING, "in_flight", MONO_NEVER);
@@ -633,7 +670,7 @@ static struct policy_verdict gone(const struct policy_terms *terms, struct polic
     [EVENT_RUNNING] = running_, [EVENT_GOOD] = good, [EVENT_WARMING] = warming, [EVENT_BAD] = bad,           \
     [EVENT_SICK] = sick, [EVENT_STOPPING] = stopping, [EVENT_MISS] = miss, [EVENT_DIED] = die,               \
     [EVENT_PAUSED] = hold, [EVENT_TIMER] = watch_timer, [EVENT_RESUME] = resume, [EVENT_RESET] = reset,      \
-    [EVENT_HOLD] = hold, [EVENT_THAW] = begin, [EVENT_GONE] = gone
+    [EVENT_HOLD] = hold, [EVENT_THAW] = begin, [EVENT_STALE] = stale, [EVENT_GONE] = gone
 
 static policy_handler *const table[][EVENT_N] = {
     [STATE_NONE] = {[EVENT_RUNNING] = begin, [EVENT_DIED] = die, [EVENT_PAUSED] = hold,
@@ -644,17 +681,18 @@ static policy_handler *const table[][EVENT_N] = {
     [STATE_DOWN] = {[EVENT_RUNNING] = begin, [EVENT_DIED] = die_again, [EVENT_PAUSED] = hold,
                     [EVENT_TIMER] = down_timer, [EVENT_RESUME] = resume, [EVENT_RESET] = reset,
                     [EVENT_HOLD] = hold, [EVENT_THAW] = begin, [EVENT_GONE] = gone},
-    [STATE_FAILED] = {[EVENT_RUNNING] = begin, [EVENT_GOOD] = good, [EVENT_WARMING] = begin,
+    [STATE_FAILED] = {[EVENT_RUNNING] = begin, [EVENT_GOOD] = good_failed, [EVENT_WARMING] = warming,
                       [EVENT_DIED] = die_failed, [EVENT_PAUSED] = hold, [EVENT_TIMER] = ask_gates,
                       [EVENT_OPEN] = open, [EVENT_REFUSED] = refused, [EVENT_RESUME] = resume,
-                      [EVENT_RESET] = reset, [EVENT_HOLD] = hold, [EVENT_THAW] = begin, [EVENT_GONE] = gone},
+                      [EVENT_RESET] = reset, [EVENT_HOLD] = hold, [EVENT_THAW] = begin,
+                      [EVENT_FRESH] = fresh, [EVENT_GONE] = gone},
     [STATE_RESTARTING] = {[EVENT_GOOD] = good_before_sending, [EVENT_DIED] = die_before_sending,
                           [EVENT_DONE] = done, [EVENT_UNCHANGED] = unchanged, [EVENT_BROKEN] = broken,
                           [EVENT_ABORTED] = aborted, [EVENT_RESET] = reset,
                           [EVENT_HOLD] = hold_before_sending, [EVENT_PAUSED] = hold_before_sending,
                           [EVENT_THAW] = thaw_before_sending,
                           [EVENT_GONE] = gone},
-    [STATE_COOLDOWN] = {[EVENT_RUNNING] = begin_in_cooldown, [EVENT_GOOD] = good,
+    [STATE_COOLDOWN] = {[EVENT_RUNNING] = begin_in_cooldown, [EVENT_GOOD] = good_failed,
                         [EVENT_DIED] = die_in_cooldown, [EVENT_PAUSED] = hold, [EVENT_TIMER] = cooldown_timer,
                         [EVENT_RESUME] = resume, [EVENT_RESET] = reset, [EVENT_HOLD] = hold,
                         [EVENT_GONE] = gone},
@@ -676,6 +714,11 @@ struct policy_verdict policy_step(const struct policy_terms *terms, struct polic
     assert((size_t)memory->state < STATE_N && (size_t)event->kind < EVENT_N);
     policy_handler *handler = table[memory->state][event->kind];
     return handler ? handler(terms, memory, event, now) : unmoved(memory);
+}
+
+bool policy_is_cascade(const struct policy_memory *memory)
+{
+    return memory->cause == CAUSE_STALE_NETWORK || memory->cause == CAUSE_DEPENDENCY;
 }
 
 int64_t policy_backoff_ms(const struct policy_terms *terms, int64_t attempt)
@@ -700,6 +743,8 @@ static const char *const cause_names[] = {
     [CAUSE_UNHEALTHY] = "status_unhealthy",
     [CAUSE_START_TIMEOUT] = "start_timeout",
     [CAUSE_DEATH] = "missing_heartbeat",
+    [CAUSE_STALE_NETWORK] = "stale_network",
+    [CAUSE_DEPENDENCY] = "dependency_restarted",
 };
 
 const char *policy_state_name(enum policy_state state)

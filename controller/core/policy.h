@@ -49,7 +49,9 @@
     X(RESET)     /* operator: fresh budget */                              \
     X(HOLD)                                                                \
     X(RELEASE)                                                             \
-    X(THAW) /* the host is observed again */                               \
+    X(THAW)  /* the host is observed again */                              \
+    X(STALE) /* what it depends on was started anew under it */            \
+    X(FRESH) /* that is no longer so */                                    \
     X(GONE)
 
 #define POLICY_ACTION_WORDS(X)                    \
@@ -62,6 +64,7 @@
     X(GIVEN_BACK)                                 \
     X(FAILED_TO_RESTART)                          \
     X(RECOVERED)                                  \
+    X(RECOVERED_UNSENT) /* and GIVEN_BACK */      \
     X(HELD)                                       \
     X(FORGET) /* the budget is whole again */     \
     X(REMOVE)
@@ -91,6 +94,17 @@ struct policy_terms {
 /* Who made the incarnation that now runs. */
 enum start_maker { MADE_BY_OPERATOR, MADE_BY_DOCKER, MADE_BY_US, MADE_BEFORE };
 
+/* The last two are no failures of its own: it runs, and what it depends on was started anew under it. */
+enum failure_cause {
+    CAUSE_NONE,
+    CAUSE_MISSING,
+    CAUSE_UNHEALTHY,
+    CAUSE_START_TIMEOUT,
+    CAUSE_DEATH,
+    CAUSE_STALE_NETWORK,
+    CAUSE_DEPENDENCY
+};
+
 /* Where a command that changed nothing leaves the container. */
 enum unchanged_kind { UNCHANGED_RUNS, UNCHANGED_HELD, UNCHANGED_RETRY };
 
@@ -104,12 +118,11 @@ struct policy_event {
     bool is_docker_acting; /* DIED: Docker is about to start it, or dockerd itself is away */
     bool will_docker_act;  /* DIED: its own restart policy applies */
     enum unchanged_kind unchanged;
-    struct mono until;  /* REFUSED: look again then */
-    const char *reason; /* REFUSED, HOLD, PAUSED, UNCHANGED, BROKEN: lives for ever */
-    uint32_t random;    /* DONE, UNCHANGED, BROKEN: for the jitter */
+    struct mono until;        /* REFUSED: look again then */
+    const char *reason;       /* REFUSED, HOLD, PAUSED, UNCHANGED, BROKEN: lives for ever */
+    uint32_t random;          /* DONE, UNCHANGED, BROKEN: for the jitter */
+    enum failure_cause cause; /* STALE: one of the last two */
 };
-
-enum failure_cause { CAUSE_NONE, CAUSE_MISSING, CAUSE_UNHEALTHY, CAUSE_START_TIMEOUT, CAUSE_DEATH };
 
 /* A plain value. Times of 0 ms mean "not set". */
 struct policy_memory {
@@ -145,6 +158,9 @@ struct policy_verdict {
 void policy_init(struct policy_memory *memory);
 struct policy_verdict policy_step(const struct policy_terms *terms, struct policy_memory *memory,
                                   const struct policy_event *event, struct mono now);
+
+/* It is to be restarted for what it depends on; its own good health says nothing against that. */
+bool policy_is_cascade(const struct policy_memory *memory);
 
 /* The delay after attempt `attempt` (from 1) without jitter. */
 int64_t policy_backoff_ms(const struct policy_terms *terms, int64_t attempt);

@@ -33,7 +33,7 @@ struct policy_config {
     int64_t stop_timeout_ms;
     int64_t max_per_host;
     int64_t max_fleet;
-    double breaker_fraction; /* not used yet; the gate stands */
+    double breaker_fraction; /* of what is managed; see breaker.h */
     int64_t breaker_min;
     int64_t agent_lost_ms;
     int64_t settle_ms; /* after our own start: silence is not acted on */

@@ -1,7 +1,7 @@
 #!/bin/sh
 # The settings of the programs, from their own --help: as roff for a man page, or as the table in README.md.
 #
-#   settings.sh roff PROGRAM [PAGE.in VERSION]     settings.sh markdown AGENT CONTROLLER
+#   settings.sh roff PROGRAM [PAGE.in VERSION]     settings.sh markdown AGENT CONTROLLER CTL
 set -eu
 
 rows() { # name|default|allowed|help
@@ -35,8 +35,8 @@ markdown)
     # What stands between the two marks in README.md; `make docs` writes it there.
     echo '| variable | default | allowed | for |'
     echo '|---|---|---|---|'
-    { rows "$2" | sed 's/^/agent	/'; rows "$3" | sed 's/^/controller	/'; } | awk -F '\t' '
-        $2 in who { who[$2] = "both"; next }
+    { rows "$2" | sed 's/^/agent	/'; rows "$3" | sed 's/^/controller	/'; rows "$4" | sed 's/^/defibctl	/'; } | awk -F '\t' '
+        $2 in who { if ($1 != "defibctl") who[$2] = "both"; next }
         { who[$2] = $1; order[++n] = $2; value[$2] = $3; range[$2] = $4; help[$2] = $5 }
         END {
             for (i = 1; i <= n; i++) {

@@ -37,6 +37,7 @@ static void fill_beat(const struct fleet *fleet, struct heartbeat *beat, long ho
     beat->timestamp = clock_wall_now();
     beat->started_at = (struct wall){beat->timestamp.ms - 3600000};
     memory_set_text(beat->version, sizeof beat->version, "1.0");
+    snprintf(beat->hostname, sizeof beat->hostname, "host-%ld", host);
     memory_set_text(beat->source, sizeof beat->source, "agent");
     snprintf(beat->host, sizeof beat->host, "host-%ld", host);
     snprintf(beat->container, sizeof beat->container, "host-%ld/service-%ld", host, container);
@@ -94,6 +95,7 @@ static void beat_host(const struct fleet *fleet, redisContext *redis, long host,
         struct heartbeat beat;
         fill_beat(fleet, &beat, host, i, seq);
         heartbeat_set_check(&beat, "running", true);
+        heartbeat_set_metric(&beat, "restart_count", 0);
         heartbeat_set_metric(&beat, "uptime_secs", 3600);
         heartbeat_set_metric(&beat, "memory_bytes", 123456789);
         heartbeat_set_metric(&beat, "cpu_pct", 1.5);

@@ -14,9 +14,11 @@ wrapped() { # header file: 0 where it may be included there
     case $1 in
     uv.h | uv/*) [ "$2" = common/loop.c ] ;;
     hiredis/* | hiredis*.h) [ "$2" = common/redis_link.c ] ;;
-    nng/*) [ "$2" = common/rpc.c ] ;;
+    nng/*) case $2 in common/rpc.c | common/rpc_tls.c | common/rpc_probe.c) ;; *) return 1 ;; esac ;;
     curl/*) [ "$2" = common/http_client.c ] ;;
     openssl/ssl.h) [ "$2" = common/redis_link.c ] ;; # what hiredis_ssl asks for
+    openssl/evp.h) case $2 in proto/envelope.c | controller/serve/page.c) ;; *) return 1 ;; esac ;;
+    openssl/pem.h | openssl/x509.h) [ "$2" = common/certificate.c ] ;;
     openssl/*) [ "$2" = proto/envelope.c ] ;;
     msgpack.h | msgpack/*) [ "$2" = proto/command.c ] || [ "$2" = proto/envelope.c ] ;;
     cJSON.h | cjson/*) case $2 in proto/*.c | agent/core/engine_json.c) ;; *) return 1 ;; esac ;;

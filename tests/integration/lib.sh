@@ -26,7 +26,8 @@ BIN=$(cd "${BIN:-$ROOT/build/release}" 2> /dev/null && pwd) || {
 WAIT_FACTOR=${WAIT_FACTOR:-1}
 TEST_TIMEOUT_SECS=${TEST_TIMEOUT_SECS:-240}
 HOST=h1
-DIR=$(mktemp -d "${TMPDIR:-/tmp}/defib-it.XXXXXX")
+# tests/fleet gives a folder and a name that outlive this shell
+DIR=${FLEET_DIR:-$(mktemp -d "${TMPDIR:-/tmp}/defib-it.XXXXXX")}
 T=$DIR/file
 RUN=$T/run
 mkdir -p "$RUN"
@@ -145,6 +146,8 @@ count_log() { log_after_mark "$1" | grep -cE -e "$2" || true; }
 spawn() {
     local name=$1
     shift
+    # the program itself, and not a shell around it, whose end would leave it running
+    [ "$1" != in_ns ] || set -- nsenter --net="/run/netns/$(ns)" "${@:2}"
     rm -f "$RUN/$name.pid" "$RUN/$name.exit"
     (
         set +e
@@ -154,7 +157,7 @@ spawn() {
         mv "$RUN/$name.pid.new" "$RUN/$name.pid"
         wait $!
         echo $? > "$RUN/$name.exit"
-    ) 2> /dev/null &
+    ) > /dev/null 2>&1 < /dev/null &
     until [ -e "$RUN/$name.pid" ]; do sleep 0.01; done
 }
 
@@ -178,7 +181,7 @@ kill_hard() {
 
 # ---- hosts ----
 
-ns() { echo "defib-it-$$-$HOST"; }
+ns() { echo "${FLEET_NAME:-defib-it-$$}-$HOST"; }
 
 # in_ns COMMAND...: runs it in the network of HOST; `exec` keeps the pid for spawn.
 in_ns() { nsenter --net="/run/netns/$(ns)" "$@"; }
@@ -216,7 +219,7 @@ start_engine() {
     mkdir -p "$home"
     echo '{}' > "$home/daemon.json"
     make_host
-    RUN=$DIR/file/run T=$DIR/file spawn "dockerd-$HOST" nsenter --net="/run/netns/$(ns)" dockerd -H "unix://$home/docker.sock" \
+    RUN=$DIR/file/run T=$DIR/file spawn "dockerd-$HOST" in_ns dockerd -H "unix://$home/docker.sock" \
         --data-root "$home/data" --exec-root "$home/exec" -p "$home/dockerd.pid" --config-file "$home/daemon.json" \
         --log-level warn --exec-opt native.cgroupdriver=cgroupfs --cgroup-parent "/$(ns)" \
         --containerd-namespace "$(ns)" --containerd-plugins-namespace "$(ns)-plugins" "$@"
@@ -271,7 +274,7 @@ record_events() {
 start_redis() {
     make_host
     mkdir -p "$T/redis"
-    spawn redis nsenter --net="/run/netns/$(ns)" redis-server --port 6379 --bind 127.0.0.1 --unixsocket "$T/redis.sock" \
+    spawn redis in_ns redis-server --port 6379 --bind 127.0.0.1 --unixsocket "$T/redis.sock" \
         --save '' --dir "$T/redis" "$@"
     wait_for 10 'r ping'
 }
@@ -297,7 +300,7 @@ start_program() {
     shift 2
     [ "${SETTINGS:-}" != own ] || settings=()
     mkdir -p "$T/state-$name"
-    spawn "$name" nsenter --net="/run/netns/$(ns)" env "${settings[@]}" DEFIB_HOST="$HOST" DEFIB_STATE_DIR="$T/state-$name" \
+    spawn "$name" in_ns env "${settings[@]}" DEFIB_HOST="$HOST" DEFIB_STATE_DIR="$T/state-$name" \
         DOCKER_HOST="unix://$(sock)" REDIS_URL="redis://127.0.0.1:6379" "$@" "$BIN/$program"
     touch "$RUN/$name.is-program"
 }
@@ -436,14 +439,9 @@ cgroups() {
     find /sys/fs/cgroup -path "*/$name*" "$@" 2> /dev/null
 }
 
-end_engine() {
+# What a killed dockerd leaves behind: its containerd, shims, containers, mounts.
+end_remains() {
     local home=$DIR/$HOST pid file
-    if RUN=$DIR/file/run is_up "dockerd-$HOST"; then
-        kill -TERM "$(RUN=$DIR/file/run pid_of "dockerd-$HOST")"
-        (RUN=$DIR/file/run wait_for 10 "! is_up dockerd-$HOST") 2> /dev/null ||
-            kill -KILL "$(RUN=$DIR/file/run pid_of "dockerd-$HOST")"
-    fi
-    # what a killed dockerd leaves behind: its containerd, shims, containers
     for file in /proc/[0-9]*/cmdline; do
         pid=${file#/proc/}
         pid=${pid%/cmdline}
@@ -451,6 +449,20 @@ end_engine() {
     done
     cgroups "$(ns)" -name cgroup.procs -exec cat {} + | xargs -r kill -KILL 2> /dev/null
     sed -n "s|^[^ ]* \($home/[^ ]*\) .*|\1|p" /proc/mounts | sort -r | xargs -r umount -l 2> /dev/null
+}
+
+end_engine() {
+    local home=$DIR/$HOST
+    if [ ! -e "$home" ]; then # it never had one
+        ip netns del "$(ns)" 2> /dev/null
+        return
+    fi
+    if RUN=$DIR/file/run is_up "dockerd-$HOST"; then
+        kill -TERM "$(RUN=$DIR/file/run pid_of "dockerd-$HOST")"
+        (RUN=$DIR/file/run wait_for 10 "! is_up dockerd-$HOST") 2> /dev/null ||
+            kill -KILL "$(RUN=$DIR/file/run pid_of "dockerd-$HOST")"
+    fi
+    end_remains
     ip netns del "$(ns)" 2> /dev/null
     (wait_for 3 "cgroups $(ns) -depth -type d -exec rmdir {} +") 2> /dev/null
 }

@@ -3,27 +3,20 @@
 # shellcheck source=tests/integration/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-PROFILE=$ROOT/packaging/examples/arbees
-
-# The runbook's commands say just `docker`; the harness names its Engine by -H.
-# shellcheck disable=SC2032  # xargs calls the real one
-docker() {
-    if [ "$1" = -H ]; then command docker "$@"; else command docker -H "unix://$(sock)" "$@"; fi
-}
-compose() { DOCKER_SOCKET=$(sock) docker-compose -H "unix://$(sock)" -f "$PROFILE/docker-compose.yml" -p arbees "$@"; }
+# shellcheck source=packaging/demo/arbees.sh
+. "$ROOT/packaging/demo/arbees.sh"
+say() { printf '%s\n' "$*"; }
 
 setup_file() {
     ENGINE_IMAGES=()
     start_engine
-    DOCKER="docker -H unix://$(sock)" BUILD=$BIN "$PROFILE/make-images.sh"
+    arbees_images
 }
 
 bring_up() {
     compose up -d
     wait_for 60 "docker logs arbees-orchestrator 2>&1 | grep -q 'Supervisor started (auto-restart enabled)'"
 }
-
-orchestrator() { docker logs arbees-orchestrator 2>&1; }
 
 test_the_runbook_on_arbees() {
     bring_up
@@ -76,6 +69,37 @@ test_disabled_by_the_environment() {
     wait_for 30 "docker exec arbees-redis redis-cli EXISTS health:hb:api:api-1 | grep -q 1"
     docker kill arbees-api
     expect_while 15 '! is_running arbees-api' 'nothing is restarted while disabled'
+}
+
+# What each service says of itself, byte for byte as the runbook's table names it.
+expect_said() {
+    expect_eq "$(arbees_redis GET "health:hb:$1" | jq -c '[(.checks | keys_unsorted), (.metrics | keys_unsorted)]')" "$2" "what $1 knows"
+}
+
+test_the_fleet_of_the_demo() {
+    arbees_up
+    wait_for 20 '[ "$(arbees_redis KEYS "health:hb:*" | wc -l)" = 14 ]'
+    arbees_slow_starter
+    arbees_document
+    expect_eq "$(arbees_redis GET health:hb:game_shard:shard-1 | jq -c '[.service, .instance_id, .status, .checks, .metrics.games_monitored, .source]')" \
+        '["game_shard","shard-1","healthy",{"redis_ok":true,"db_ok":true,"kalshi_ws_ok":true,"polymarket_via_redis":true},5,"app"]'
+    expect_said orchestrator:orchestrator-1 '[["redis_ok","db_ok","discovery_rust_ok"],["shards_total","shards_healthy","games_assigned"]]'
+    expect_said game_shard:shard-1 '[["redis_ok","db_ok","kalshi_ws_ok","polymarket_via_redis"],["games_monitored","signals_generated","circuit_breaker_ok"]]'
+    expect_said polymarket_monitor:polymarket-monitor-1 '[["redis_ok","vpn_ok","ws_ok"],["subscribed_markets","prices_published","last_price_age_s"]]'
+    expect_said futures_monitor:futures-monitor-1 '[["redis_ok","db_ok","kalshi_ok","polymarket_ok"],["games_monitored","markets_cached"]]'
+    expect_said signal_processor:signal-processor-1 '[["redis_ok","db_ok"],["signals_received","signals_approved","approval_rate_pct"]]'
+    expect_said execution_service:execution-service-1 '[["redis_ok","db_ok","paper_trading"],["executions_total","success_rate_pct","bankroll"]]'
+    expect_said position_tracker:position-tracker-1 '[["redis_ok","db_ok"],["positions_open","positions_opened_total","bankroll"]]'
+    expect_said analytics_service:analytics-1 '[["redis_ok","db_ok","archiver_ok","ml_analyzer_ok"],["archiver_pending","scheduled_jobs"]]'
+    expect_said market_discovery_rust:market-discovery-1 '[["redis_ok"],[]]'
+    # those that cannot beat are probed
+    expect_eq "$(for key in redis:redis-1 timescaledb:timescaledb-1 frontend:frontend-1 api:api-1 vpn:vpn-1; do arbees_redis GET "health:hb:$key"; done |
+        jq -s -c '[.[0].checks.ping, .[1].checks.accepts, .[2].checks.page, .[3].checks.http, .[4].checks.tunnel]')" '[true,true,true,true,true]'
+    arbees_hung
+    arbees_silent
+    arbees_database
+    expect_match "$(arbees_evidence)" 'arbees-(polymarket|futures)-monitor-[0-9a-f]{8}.json'
+    expect_eq "$(orchestrator | grep -c 'Attempting restart')" 2 'restarts in all'
 }
 
 teardown_file() { compose down -v > /dev/null 2>&1 || true; }

@@ -68,7 +68,7 @@ test_redis_is_not_there() {
 
 test_redis_speaks_something_else() {
     make_host
-    spawn liar nsenter --net="/run/netns/$(ns)" busybox nc -lk -p 6379 -e /bin/echo 'HTTP/1.1 400 Bad Request'
+    spawn liar in_ns busybox nc -lk -p 6379 -e /bin/echo 'HTTP/1.1 400 Bad Request'
     start_agent
     start_controller
     expect_while 3 'is_up agent && is_up controller'
@@ -96,7 +96,7 @@ test_docker_socket_without_permission() {
     chown 65534:65534 "$T/state-agent"
     # a program in a folder that only root may enter would tell nothing
     cp "$BIN/defib-agent" "$T/defib-agent"
-    spawn agent nsenter --net="/run/netns/$(ns)" env "${FAST[@]}" DEFIB_STATE_DIR="$T/state-agent" DOCKER_HOST="unix://$(sock)" \
+    spawn agent in_ns env "${FAST[@]}" DEFIB_STATE_DIR="$T/state-agent" DOCKER_HOST="unix://$(sock)" \
         setpriv --reuid=65534 --regid=65534 --clear-groups "$T/defib-agent"
     touch "$RUN/agent.is-program"
     wait_log agent "(WARNING|ERROR) - .*[Pp]ermission denied" 10

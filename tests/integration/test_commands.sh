@@ -161,14 +161,14 @@ test_an_agent_that_dies_restarts_nothing_twice() {
         ids[i]=$(new_id)
         target "svc-k$i" > "$T/target-$i"
         # shellcheck disable=SC2046
-        send restart $(cat "$T/target-$i") id="${ids[i]}" stop_timeout_ms=1000 timeout_ms=2000 > "$T/receipt-$i"
+        send restart $(cat "$T/target-$i") id="${ids[i]}" stop_timeout_ms=1000 timeout_ms=10000 > "$T/receipt-$i"
         sleep "${delays[i]}"
         kill_hard agent
         start_agent
         wait_for 10 "send ping timeout_ms=500"
         # what the controller does when it hears nothing: it asks, and its copies may still come in
         # shellcheck disable=SC2046
-        send restart $(cat "$T/target-$i") id="${ids[i]}" stop_timeout_ms=1000 > "$T/copy-$i"
+        send restart $(cat "$T/target-$i") id="${ids[i]}" stop_timeout_ms=1000 timeout_ms=10000 > "$T/copy-$i"
     done
     for i in 1 2 3 4 5 6 7 8; do
         wait_for 30 "ended ${ids[i]}" "command $i has ended"

@@ -118,6 +118,26 @@ test_removed_for_good() {
     untouched_by_us svc-a
 }
 
+# Nobody's failure, however impatient the settings: the kill of `rm -f` is none, nor what --rm takes away.
+test_removed_with_no_patience() {
+    local i
+    start_all FAST_CHECK_SECS=0 STOP_SETTLE_SECS=0.1
+    subscribe alerts system:alerts
+    run_service svc-keep
+    for i in 1 2 3 4; do run_service "svc-$i" --network bridge; done
+    run_service svc-5 --rm --network bridge
+    wait_healthy 6
+    log_mark controller
+    for i in 1 2 3 4; do d rm -f "svc-$i"; done
+    kill -KILL "$(d inspect -f '{{.State.Pid}}' svc-5)"
+    wait_healthy 1
+    expect_never 2 controller 'Attempting restart|exhausted'
+    expect_never 0 alerts '"SERVICE_RESTART_FAILED"'
+    # while a kill is one, at once
+    d kill svc-keep
+    wait_log controller 'Attempting restart of svc-keep \(attempt 1/' 5
+}
+
 # As `docker compose up` does it: the old one renamed away, stopped and removed behind a new one.
 test_recreate_as_compose_does() {
     local started

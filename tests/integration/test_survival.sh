@@ -200,6 +200,35 @@ test_engine_restarted() {
     expect_eq "$(r exists health:intent:svc-1)" 0 'intent of svc-1'
 }
 
+# The new dockerd stops what it finds alive, and then forgets that, as more happens than it remembers: with the
+# agent away no event is left that would tell a shutdown from an operator.
+test_engine_and_agent_killed() {
+    local events folder=$T
+    for events in 0 300; do
+        T=$folder/$events RUN=$folder/$events/run
+        mkdir -p "$RUN"
+        start_all
+        run_services 1 held
+        wait_healthy 2
+        d stop svc-held
+        wait_for 10 '[ "$(r exists health:intent:svc-held)" = 1 ]'
+        kill_hard agent
+        kill_engine
+        start_engine
+        wait_for 20 'not is_running svc-1' 'the new dockerd stops what it found'
+        [ "$events" = 0 ] || curl -sf -o /dev/null --unix-socket "$(sock)" -H 'Content-Type: application/json' \
+            -d '{}' "http://docker/v1.41/volumes/create?n=[1-$events]"
+        start_agent
+        wait_for 30 'is_running svc-1' 'what ran is running again'
+        expect_never 4 controller 'Attempting restart of svc-held'
+        not is_running svc-held
+        stop agent
+        stop controller
+        stop redis 10
+        d rm -f svc-1 svc-held
+    done
+}
+
 test_engine_killed_and_back_with_live_restore() {
     local before pid
     stop_engine

@@ -12,6 +12,7 @@
 #include "common/memory.h"
 #include "common/redis_link.h"
 #include "proto/heartbeat.h"
+#include "proto/keys.h"
 #include "tests/sim/sim.h"
 
 enum { COMMAND_TIMEOUT_MS = 3000, PING_MS = 5000, RETRY_MIN_MS = 100, RETRY_MAX_MS = 5000, CUTS_MAX = 16 };
@@ -19,7 +20,8 @@ enum { COMMAND_TIMEOUT_MS = 3000, PING_MS = 5000, RETRY_MIN_MS = 100, RETRY_MAX_
 struct key {
     char *name;
     struct redis_doc *doc;
-    int64_t expire_at; /* 0: never */
+    int64_t expire_at;         /* 0: never */
+    struct redis_lease *lease; /* NULL: none; else that tells when it expires */
     UT_hash_handle hh;
 };
 
@@ -30,6 +32,7 @@ static struct server {
     int64_t loading_until, latency_ms, unhang_at;
     char run_id[24];
     uint64_t life, next_serial;
+    size_t holds; /* keys of holds */
     struct dice dice;
     const struct process *cuts[CUTS_MAX];
     struct redis_link *links;
@@ -117,8 +120,24 @@ static struct key *find(const char *name)
     return key;
 }
 
+static void end_lease(struct key *key)
+{
+    if (key->lease) {
+        key->expire_at = key->lease->expire_at;
+        key->lease->broken++;
+        key->lease = NULL;
+    }
+}
+
+static bool is_hold(const char *name)
+{
+    return strncmp(name, KEY_HOLD_PREFIX, strlen(KEY_HOLD_PREFIX)) == 0;
+}
+
 static void drop_key(struct key **table, struct key *key)
 {
+    end_lease(key);
+    server.holds -= table == &server.keys && is_hold(key->name);
     HASH_DEL(*table, key);
     redis_doc_drop(key->doc);
     free(key->name);
@@ -128,7 +147,8 @@ static void drop_key(struct key **table, struct key *key)
 static struct key *live(const char *name)
 {
     struct key *key = find(name);
-    if (key && key->expire_at != 0 && key->expire_at <= sim->now) {
+    int64_t expire_at = !key ? 0 : key->lease ? key->lease->expire_at : key->expire_at;
+    if (expire_at != 0 && expire_at <= sim->now) {
         drop_key(&server.keys, key);
         return NULL;
     }
@@ -151,7 +171,9 @@ static void put_into(struct key **table, const char *name, struct redis_doc *doc
         key = memory_alloc(sizeof *key);
         key->name = memory_copy_text(name);
         HASH_ADD_KEYPTR(hh, *table, key->name, strlen(key->name), key);
+        server.holds += table == &server.keys && is_hold(name);
     }
+    end_lease(key);
     redis_doc_drop(key->doc);
     key->doc = doc;
     key->expire_at = expire_at;
@@ -165,7 +187,33 @@ void redis_put(const char *key, struct redis_doc *doc, int64_t ttl_ms)
 struct redis_doc *redis_get(const char *name)
 {
     struct key *key = live(name);
+    bool is_leased = key && key->lease && key->doc->kind == DOC_BEAT && key->doc->refs == 1;
+    if (is_leased) { /* as its last beat left it; that was published, and what is read is no news */
+        key->doc->beat.timestamp = key->lease->timestamp;
+    }
     return key ? key->doc : NULL;
+}
+
+void redis_lease(const char *name, struct redis_lease *lease)
+{
+    struct key *key = live(name);
+    if (key) {
+        key->lease = lease;
+    }
+}
+
+void redis_lease_end(const struct redis_lease *lease)
+{
+    for (struct key *key = server.keys; key; key = key->hh.next) {
+        if (key->lease == lease) {
+            end_lease(key);
+        }
+    }
+}
+
+size_t redis_hold_count(void)
+{
+    return server.holds;
 }
 
 void redis_delete(const char *name)
@@ -202,7 +250,7 @@ void redis_snapshot(void)
     struct key *key, *next;
     HASH_ITER (hh, server.keys, key, next) {
         key->doc->refs++;
-        put_into(&server.replica, key->name, key->doc, key->expire_at);
+        put_into(&server.replica, key->name, key->doc, key->lease ? key->lease->expire_at : key->expire_at);
     }
 }
 
@@ -216,6 +264,11 @@ static bool is_cut(const struct process *process)
         }
     }
     return false;
+}
+
+bool redis_is_linked(const struct process *process)
+{
+    return !is_cut(process);
 }
 
 void redis_set_linked(const struct process *process, bool is_linked)
@@ -492,14 +545,51 @@ static void run_mget(struct pending *pending)
     }
 }
 
-static void run_count(struct pending *pending)
+/* The scripts of leader_lease.c, known by their first key's use; ids do not matter here. */
+static void set_list(struct redis_reply *reply, int64_t first, int64_t second, const char *text,
+                     bool was_ours)
 {
-    const struct redis_doc *doc = redis_get(pending->argv[1]);
-    int64_t value = (doc && doc->kind == DOC_TEXT ? atoll(doc->text) : 0) + atoll(pending->argv[2]);
-    char text[32];
-    int len = snprintf(text, sizeof text, "%lld", (long long)value);
-    redis_put(pending->argv[1], redis_doc_text(text, (size_t)len), 0);
-    pending->reply = (struct redis_reply){.type = REDIS_REPLY_NUMBER, .number = value};
+    reply->type = REDIS_REPLY_LIST;
+    reply->count = 4;
+    reply->items = memory_alloc(4 * sizeof *reply->items);
+    reply->items[0] = (struct redis_reply){.type = REDIS_REPLY_NUMBER, .number = first};
+    reply->items[1] = (struct redis_reply){.type = REDIS_REPLY_NUMBER, .number = second};
+    reply->items[3] = (struct redis_reply){.type = REDIS_REPLY_NUMBER, .number = was_ours};
+    if (text) {
+        set_status(&reply->items[2], text);
+    } else {
+        reply->items[2] = (struct redis_reply){.type = REDIS_REPLY_NUMBER, .number = 0};
+    }
+}
+
+static void run_lease(struct pending *pending)
+{
+    char **argv = pending->argv;
+    const char *token = argv[6];
+    uint64_t epoch = strtoull(argv[7], NULL, 10), floor = strtoull(argv[8], NULL, 10);
+    int64_t lease_ms = atoll(argv[9]);
+    struct redis_doc *held = redis_get(argv[3]);
+    bool is_ours = held && held->kind == DOC_TEXT && strstr(held->text, token);
+    if (held && !is_ours) {
+        set_list(&pending->reply, 0, 1000, held->text, false);
+        return;
+    }
+    if (!is_ours && strcmp(argv[10], "1") != 0) {
+        set_list(&pending->reply, 0, 0, "", false);
+        return;
+    }
+    const struct redis_doc *doc = redis_get(argv[4]);
+    uint64_t known = doc && doc->kind == DOC_TEXT ? strtoull(doc->text, NULL, 10) : 0;
+    floor = known > floor ? known : floor;
+    char text[512];
+    if (!is_ours || epoch == 0 || epoch < floor) {
+        epoch = floor + 1;
+        int len = snprintf(text, sizeof text, "%llu", (unsigned long long)epoch);
+        redis_put(argv[4], redis_doc_text(text, (size_t)len), 0);
+    }
+    int len = snprintf(text, sizeof text, "%s%llu%s", argv[12], (unsigned long long)epoch, argv[13]);
+    redis_put(argv[3], redis_doc_text(text, (size_t)len), lease_ms);
+    set_list(&pending->reply, 1, (int64_t)epoch, NULL, is_ours);
 }
 
 static void execute(struct pending *pending)
@@ -521,8 +611,8 @@ static void execute(struct pending *pending)
         redis_delete(pending->argv[1]);
     } else if (strcmp(name, "TYPE") == 0) {
         set_status(reply, redis_get(pending->argv[1]) ? "string" : "none");
-    } else if (strcmp(name, "INCRBY") == 0) {
-        run_count(pending);
+    } else if (strcmp(name, "EVAL") == 0 && pending->argc == 14) {
+        run_lease(pending);
     } else {
         set_failure(reply, "ERR unknown command");
     }
@@ -751,6 +841,10 @@ void redis_failover(void)
     clear(&server.keys);
     server.keys = server.replica;
     server.replica = NULL;
+    server.holds = 0;
+    for (const struct key *key = server.keys; key; key = key->hh.next) {
+        server.holds += is_hold(key->name);
+    }
     server.is_readonly = false;
     new_run();
     reset_all();

@@ -7,7 +7,7 @@
 #include "tests/sim/sim.h"
 #include "tests/sim/world.h"
 
-static const int64_t START_MS = 1000000;
+enum { SILENT_BOOTS = 250 }; /* per mille */
 
 struct box *sim_box(const char *name)
 {
@@ -43,22 +43,38 @@ static void on_fault(void *arg)
     fault_apply(arg);
 }
 
-static void on_minute(void *arg)
+static void on_period(void *arg)
 {
     check_periodic();
-    sim_at(sim->now + 60000, NULL, on_minute, NULL, arg);
+    sim_at(sim->now + 300000, NULL, on_period, NULL, arg);
 }
 
 static void on_snapshot(void *arg)
 {
+    (void)arg;
     redis_snapshot();
-    sim_at(sim->now + 7000, NULL, on_snapshot, NULL, arg);
 }
 
 static void give_lists(struct box *box)
 {
     box->is_allowed = name_patterns_match(&sim->allow, box->name);
     box->is_denied = name_patterns_match(&sim->deny, box->name);
+}
+
+/* It lives in the network of an earlier one of its host, or follows one, be it that one follows it. */
+static void depend(struct dice *dice, struct box *box)
+{
+    int host = box->docker->index, hosts = sim->plan->hosts;
+    int other = host + hosts * (int)dice_below(dice, box->index / hosts + 1);
+    if (other < box->index && dice_hits(dice, 600)) {
+        box->parent = other;
+    } else if (other < box->index) {
+        struct box *named = sim->boxes[other];
+        snprintf(box->depends_on, sizeof box->depends_on, "%.40s:restart", named->name);
+        if (dice_hits(dice, 300) && named->parent < 0) {
+            snprintf(named->depends_on, sizeof named->depends_on, "%.40s:restart", box->name);
+        }
+    }
 }
 
 static void make_random_box(struct dice *dice, int index)
@@ -69,16 +85,21 @@ static void make_random_box(struct dice *dice, int index)
     snprintf(name, sizeof name, "%s-%d", kinds[index % 4], index);
     struct box *box = docker_add(sim->dockers[index % plan->hosts], name, dice_range(dice, 100, 8000));
     int kind = (int)dice_below(dice, 100);
-    box->is_app = kind < (plan->is_noisy_quiet ? 4 : 25);
+    box->is_app = kind < (plan->is_calm ? 1 : 25);
     box->has_healthcheck = kind >= 25 && kind < 45;
     box->is_agent_beating = kind >= 45 && kind < 50;
-    box->is_denied_label = kind == 50;
-    box->is_defib = kind == 51;
-    box->is_redis = kind == 52;
+    box->is_denied_label = kind == 50 && !plan->is_compared;
+    box->is_defib = kind == 51 && !plan->is_compared;
+    box->is_redis = kind == 52 && !plan->is_compared;
+    if (box->is_app && dice_hits(dice, SILENT_BOOTS)) {
+        box->is_boot_silent = true;
+        box->boot_ms = dice_range(dice, 60000, 150000);
+        box->grace_label_ms = 180000;
+    }
     if (box->has_healthcheck && dice_hits(dice, 300)) {
         box->boot_ms = 120000;
     }
-    if (dice_hits(dice, 200)) {
+    if (dice_hits(dice, 350)) {
         snprintf(box->service, sizeof box->service, "svc-%d", index % 3);
         snprintf(box->instance, sizeof box->instance, "%d", index);
     }
@@ -86,6 +107,9 @@ static void make_random_box(struct dice *dice, int index)
     box->policy = dice_hits(dice, 250)
                       ? (enum docker_policy)dice_range(dice, DOCKER_POLICY_ALWAYS, DOCKER_POLICY_ON_FAILURE)
                       : DOCKER_POLICY_NO;
+    if (dice_hits(dice, plan->is_calm ? 30 : 150)) {
+        depend(dice, box);
+    }
     give_lists(box);
 }
 
@@ -100,6 +124,9 @@ static void make_named_box(const struct box_plan *plan)
     box->is_defib = plan->is_defib;
     box->policy = plan->policy;
     box->parent = plan->parent;
+    box->is_boot_silent = plan->is_boot_silent;
+    box->grace_label_ms = plan->grace_ms;
+    memory_set_text(box->depends_on, sizeof box->depends_on, plan->depends_on);
     if (plan->service[0]) {
         memory_set_text(box->service, sizeof box->service, plan->service);
         memory_set_text(box->instance, sizeof box->instance, plan->name);
@@ -119,13 +146,14 @@ static void make_world(void)
         }
     }
     for (int i = 0; i < plan->boxes; i++) {
-        if (plan->is_scenario) {
+        if (plan->is_scenario && !plan->is_replay) {
             make_named_box(&plan->named[i]);
         } else {
             make_random_box(&dice, i);
         }
     }
     for (int i = 0; i < plan->boxes; i++) {
+        sim->now++; /* a child later than its parent */
         docker_start(sim->boxes[i], "operator");
     }
     for (int host = 0; host < plan->hosts; host++) {
@@ -156,10 +184,9 @@ static void end_world(void)
     }
     name_patterns_free(&sim->allow);
     name_patterns_free(&sim->deny);
-    check_fini();
 }
 
-void sim_run(const struct plan *plan, bool is_verbose, struct sim *out)
+void sim_run(const struct plan *plan, bool is_verbose, int want, struct sim *out)
 {
     static struct sim world;
     memset(&world, 0, sizeof world);
@@ -168,9 +195,10 @@ void sim_run(const struct plan *plan, bool is_verbose, struct sim *out)
     sim->plan = plan;
     sim->policy = plan->policy;
     sim->is_verbose = is_verbose;
+    sim->want = want;
     sim->dice = dice_of(plan->seed, 3);
     sim->trace = 14695981039346656037u;
-    sim->stall_until = sim->clock_jumped_at = INT64_MIN / 2;
+    sim->stall_until = sim->clock_jumped_at = sim->tilted_at = INT64_MIN / 2;
     for (int host = 0; host < HOSTS_MAX; host++) {
         sim->agent_down_at[host] = INT64_MIN / 2;
     }
@@ -185,15 +213,17 @@ void sim_run(const struct plan *plan, bool is_verbose, struct sim *out)
     check_begin();
     check_codecs(&sim->dice);
     make_world();
-    bool has_failover = false;
     for (size_t i = 0; i < plan->fault_count; i++) {
-        has_failover |= plan->faults[i].kind == FAULT_REDIS_FAILOVER;
+        if (plan->faults[i].kind == FAULT_REDIS_FAILOVER) {
+            sim_at(START_MS + plan->faults[i].at - dice_range(&sim->dice, 0, 15000), NULL, on_snapshot, NULL,
+                   NULL);
+        }
         sim_at(START_MS + plan->faults[i].at, NULL, on_fault, NULL, &plan->faults[i]);
     }
-    if (has_failover) {
-        on_snapshot(NULL);
+    on_period(NULL);
+    if (plan->is_compared) {
+        peer_begin();
     }
-    on_minute(NULL);
     while (sim->failed == 0 && world_step(START_MS + plan->duration_ms)) {
     }
     if (sim->failed == 0) {

@@ -3,7 +3,7 @@
  * between them, and the truth that the agents and controllers only hear of.
  *
  * What runs is defib's own code: both cores as they are, and of the shells redis_session, restart_store,
- * hold_watch, leader_epoch, command_runner, command_desk and event_stream, on faked libraries (loop, redis
+ * hold_watch, leader_lease, command_runner, command_desk and event_stream, on faked libraries (loop, redis
  * link, Engine client, disk). Only the paths of ordinary beats are played here (agent_node, controller_node),
  * so that a container-hour costs microseconds.
  */
@@ -21,9 +21,11 @@
 #include "controller/core/policy_config.h"
 #include "proto/alert.h"
 #include "proto/command.h"
+#include "proto/keys.h"
 #include "proto/registration.h"
+#include "tests/sim/peers/peer.h"
 
-enum { HOSTS_MAX = 8, BOXES_MAX = 4096, NODES_MAX = 2, NAME_BYTES = 64 };
+enum { HOSTS_MAX = 32, BOXES_MAX = 16384, NODES_MAX = 2, NAME_BYTES = 64 };
 
 /* ---- chance ---- */
 
@@ -77,8 +79,9 @@ struct box {
     enum docker_policy policy;
     int64_t policy_max;
     bool has_healthcheck, is_app, is_defib, is_redis, is_denied_label, is_allowed, is_denied, is_oneshot;
-    bool is_agent_beating; /* label defib.heartbeat=agent */
-    int parent;            /* index of the box whose network it lives in; -1 */
+    bool is_agent_beating;       /* label defib.heartbeat=agent */
+    int parent;                  /* index of the box whose network it lives in; -1 */
+    char depends_on[NAME_BYTES]; /* label defib.depends_on */
     int64_t grace_label_ms;
     /* how it behaves */
     int64_t boot_ms, term_ms; /* term_ms -1: ignores TERM */
@@ -86,6 +89,7 @@ struct box {
     int64_t crashes_left;
     int crash_code;
     bool is_start_failing;
+    bool is_boot_silent; /* its service says nothing before it is up */
     bool is_sick_sticky; /* a restart does not cure it */
     /* as Docker has it */
     enum container_state state;
@@ -94,19 +98,27 @@ struct box {
     int64_t started_ns, finished_ns, started_ms;
     int exit_code;
     bool oom_killed, is_api_stopped, is_removed, is_acting;
-    char error[64];
+    struct stopping *stopping; /* what waits for its end; NULL: nothing */
+    char error[128];
     int64_t restart_count, policy_delay_ms;
     uint64_t life; /* of this run; events of an older one do not count */
     /* the truth */
     bool is_hung, is_degraded;
     bool is_operator_stopped; /* by an operator who has not started or reset it since */
+    bool is_excused;          /* its agent died while a daemon went: it cannot know why it stopped */
+    bool is_stop_told;        /* that stop can be told from one of a daemon that goes: it stayed */
     bool is_stop_seen;        /* its agent saw that stop, and dockerd stayed */
     bool is_held;             /* an operator's hold covers it */
     int64_t held_at, released_at;
-    int64_t bad_at;     /* the last moment at which it was bad; now, while it is */
-    int64_t good_since; /* 0: it is not good */
+    int64_t bad_at;       /* the last moment at which it was bad; now, while it is */
+    int64_t good_since;   /* 0: it is not good */
+    int64_t steady_since; /* as far as anybody could see */
+    uint64_t bad_life;    /* in which it turned bad */
     int64_t created_at, removed_at, started_by_operator_at, reset_at, killed_at, stopped_at, renamed_at;
     struct event *app_beat;
+    char beat_key[KEY_SIZE]; /* of its own beats; empty: as its name says */
+    uint64_t beat_serial;    /* of the last of them */
+    struct box *next;        /* on the same host */
     /* of invariants 3, 4, 22 */
     int64_t sends[64];
     int send_count;
@@ -121,6 +133,8 @@ struct box {
     int64_t due_at; /* invariant 11: by then an attempt must have left */
     int64_t due_since;
     int last_count;
+    struct peer_memory peer;
+    int64_t followed_ns, followed_attempt; /* the start of its parent that it was last restarted after */
 };
 
 struct docker {
@@ -131,10 +145,15 @@ struct docker {
     struct dice dice;
     int64_t wall_offset_ms;
     int64_t last_ns;
-    struct docker_event *events; /* those it remembers */
-    size_t event_count;
-    struct engine_client *client; /* of the agent's process, or NULL */
-    int64_t disturbed_at;         /* its daemon or its event stream was not steady then */
+    uint64_t runs;                /* of its daemon, but for those that found their containers alive */
+    struct box *boxes, *last_box; /* the removed too */
+    size_t box_count;
+    uint64_t change;                   /* grows with all that a list would show */
+    struct docker_rows *rows;          /* the last list, or NULL */
+    struct docker_event *events;       /* those it remembers */
+    size_t event_count, events_missed; /* missed: while it hung */
+    struct engine_client *client;      /* of the agent's process, or NULL */
+    int64_t disturbed_at;              /* its daemon or its event stream was not steady then */
 };
 
 struct docker *docker_new(int index, enum engine_version version);
@@ -150,7 +169,11 @@ void docker_pause(struct box *box, bool is_paused);
 void docker_die(struct box *box, int code, bool is_oom); /* of itself */
 void docker_set_health(struct box *box, enum container_health health);
 void docker_daemon(struct docker *docker, bool is_up, bool is_clean);
+void docker_hang(struct docker *docker, bool is_hanging);
+void docker_unsettle_stops(const struct docker *docker); /* nobody can say whether it outlived them */
+bool docker_takes_calls(const struct docker *docker);
 void docker_host_off(struct docker *docker); /* power; on with docker_daemon(true) */
+bool docker_is_stale(const struct box *box); /* what it depends on was started after it */
 void docker_truth(struct box *box);          /* look again whether it is good */
 int64_t docker_next_ns(struct docker *docker);
 struct engine_client *docker_client_new(struct docker *docker, struct process *process);
@@ -189,8 +212,20 @@ struct redis_doc *redis_get(const char *key);                           /* borro
 bool redis_is_written(const char *key);
 void redis_delete(const char *key);
 void redis_touch(const char *key, int64_t ttl_ms);
+
+/* Many keys that one process writes again and again, unchanged but for time and number: they live as long as
+ * it says, and it hears of each that was written, deleted or evicted by anybody. */
+struct redis_lease {
+    int64_t expire_at;
+    uint64_t broken;
+    struct wall timestamp;
+};
+void redis_lease(const char *key, struct redis_lease *lease);
+void redis_lease_end(const struct redis_lease *lease);
+size_t redis_hold_count(void);
 size_t redis_keys(const char *prefix, const char **out, size_t max);
-void redis_publish(struct redis_doc *doc);                            /* a beat; borrowed */
+void redis_publish(struct redis_doc *doc); /* a beat; borrowed */
+bool redis_is_linked(const struct process *process);
 void redis_set_linked(const struct process *process, bool is_linked); /* false: silently cut */
 /* Really connected at this moment, and writes are taken. */
 bool redis_link_passes(const struct redis_link *link);
@@ -229,7 +264,11 @@ void agent_node_stop(int host, bool is_torn); /* a crash: now */
 bool agent_node_runs(int host);
 struct process *agent_node_process(int host);
 void agent_node_app_beats(int host, struct box *box);
+/* Its key is there; *status is NULL where it says healthy. */
+bool agent_node_app_status(const struct box *box, const char **status);
 size_t agent_node_count(int host);
+bool agent_node_is_acting(int host); /* a command of ours is under way */
+bool agent_node_holds_running(int host, const char *id);
 void agent_node_check(int host);
 bool agent_node_sees(int host); /* it runs and its event stream is there */
 void agent_node_free(int host);
@@ -252,6 +291,7 @@ struct rpc_answer {
     bool has_registration;
     char agent[LIMIT_COMMAND_ID_SIZE];
     uint64_t change, epoch;
+    enum redis_word redis;
     bool is_ok;
     struct redis_doc *doc; /* of an inventory: owned */
     uint8_t *bytes;
@@ -274,6 +314,8 @@ struct disk *controller_node_disk(int controller);
 
 /* ---- the run ---- */
 
+static const int64_t START_MS = 1000000; /* so that no time of a run is 0 */
+
 #define FAULT_WORDS(X)                                                             \
     X(KILL, "kill")   /* docker kill */                                            \
     X(CRASH, "crash") /* exits of itself */                                        \
@@ -281,7 +323,7 @@ struct disk *controller_node_disk(int controller);
     X(HANG, "hang") /* service silent; with a HEALTHCHECK: unhealthy */            \
     X(HEAL, "heal") /* it gets well of itself */                                   \
     X(DEGRADE, "degrade")                                                          \
-    X(CRASH_LOOP, "crash_loop") /* a: how often */                                 \
+    X(CRASH_LOOP, "crash_loop") /* a: how often; b: exit code */                   \
     X(SLOW_START, "slow_start") /* a: boot ms */                                   \
     X(FAIL_START, "fail_start") /* a: for so long */                               \
     X(STOP, "stop")                                                                \
@@ -345,8 +387,10 @@ struct plan {
     uint64_t seed;
     int hosts, boxes, controllers;
     int64_t duration_ms;
-    bool is_json, is_shadowed, is_all_beats, is_noisy_quiet;
-    bool is_scenario;
+    bool is_json, is_shadowed, is_all_beats, is_calm;
+    bool is_scenario, is_replay; /* from a file; and that names a seed */
+    bool is_compared;            /* with peers: what counts is counted */
+    const struct peer *peer;     /* instead of defib; NULL: none */
     struct policy_config policy;
     char allow[512], deny[512];
     int64_t beat_interval_ms;
@@ -359,7 +403,9 @@ struct plan {
     struct box_plan {
         char name[NAME_BYTES];
         int host;
-        int64_t boot_ms, term_ms;
+        int64_t boot_ms, term_ms, grace_ms;
+        char depends_on[NAME_BYTES];
+        bool is_boot_silent;
         bool is_app, has_healthcheck, is_denied_label, is_redis, is_defib;
         enum docker_policy policy;
         char service[NAME_BYTES];
@@ -369,7 +415,14 @@ struct plan {
     char title[128];
 };
 
-void plan_from_seed(struct plan *plan, uint64_t seed, int64_t hours, int hosts, int boxes);
+/* A few containers and much trouble; a large fleet and little (0: a usual number of hosts and containers). */
+void plan_storm(struct plan *plan, uint64_t seed, int64_t hours);
+/* Much trouble for containers that anybody may touch. */
+void plan_compared(struct plan *plan, uint64_t seed, int64_t hours, const struct peer *peer);
+void plan_calm(struct plan *plan, uint64_t seed, int64_t hours, int hosts, int boxes);
+void plan_defaults(struct plan *plan);
+/* As a scenario into that folder, where one is given. */
+void plan_keep(const struct plan *plan, const char *dir);
 int plan_from_file(struct plan *plan, const char *path);
 void plan_print(const struct plan *plan);
 void plan_fini(struct plan *plan);
@@ -391,13 +444,19 @@ struct sim {
     int64_t agent_down_at[HOSTS_MAX];
     int64_t agent_back_at[HOSTS_MAX];
     int64_t controller_started_at, stall_until, clock_jumped_at;
-    uint64_t trace; /* a hash of everything that was done */
+    uint64_t take_overs; /* a leader that begins anew tells again what is still so */
+    int64_t tilted_at;   /* when controller 0 could know that it had stalled, or its clock had jumped */
+    uint64_t trace;      /* a hash of everything that was done */
     bool is_verbose, is_ending;
     int64_t released_any_at, last_fault_at;
+    int64_t cascades_since;
+    int cascades;
+    int want;   /* only this invariant is looked for; 0: all */
     int failed; /* the first invariant that did not hold; 0: all held; -1: an expectation */
     char failure[512];
     double box_hours;
-    uint64_t sends, acts, wrong_restarts;
+    uint64_t sends, acts, wrong_restarts, decisions;
+    uint64_t peer_acts, peer_wrong; /* as peer_world.c counts them, for all policies alike */
     int64_t downtime_ms;
 };
 extern struct sim *sim;
@@ -410,7 +469,14 @@ struct box *sim_box_of(int index); /* the living one that began as that */
 int64_t sim_calm_since(int host);  /* the last disturbance of what leads to this host */
 
 /* Runs it; what it found is in *out. */
-void sim_run(const struct plan *plan, bool is_verbose, struct sim *out);
+void sim_run(const struct plan *plan, bool is_verbose, int want, struct sim *out);
+
+/* ---- peers ---- */
+
+/* Prints a table of restarts, wrong ones and downtime. */
+void compare_peers(uint64_t first_seed, uint64_t seeds, int64_t hours, bool is_verbose);
+void peer_begin(void);
+void peer_count_act(const struct box *box); /* Docker was asked to touch it */
 
 /* ---- what must hold ---- */
 
@@ -423,7 +489,10 @@ struct invariant {
 };
 extern struct invariant invariants[INVARIANTS + 1];
 
+/* A check of invariant `number`: what it found wrong ends the run. */
+#define INV(number, holds, ...) inv((number), (holds), __VA_ARGS__)
 bool inv(int number, bool holds, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void inv_met(int number); /* a situation that the invariant is about: it was survived, if nothing follows */
 
 struct command;
 void check_send(int controller, const struct command *command);
@@ -434,12 +503,13 @@ void check_alert(int controller, const struct alert *alert);
 void check_class(int host, const char *id, enum stop_class class);
 void check_count(const char *container, int64_t count, bool is_forgotten);
 void check_kill(struct box *box);
+void check_crash(struct box *box);
+void check_death(struct box *box);
 void check_note_command(int host, const struct command *command, bool is_job);
 void check_note_reset(struct box *box);
 void check_periodic(void);
 void check_end(void);
 void check_begin(void);
-void check_fini(void);
 void check_codecs(struct dice *dice);
 
 #endif

@@ -1,18 +1,14 @@
 /*
- * The clock, the events, the loops, the disks; and what else the shells ask of the system.
+ * The clock, the events, the loops; and what else the shells ask of the system.
  */
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
-#include <uthash.h>
-
 #include "common/log.h"
 #include "common/memory.h"
-#include "controller/disk_file.h"
 #include "tests/sim/sim.h"
 #include "tests/sim/world.h"
 
@@ -63,47 +59,53 @@ struct event {
     size_t place;
 };
 
-static struct event **heap;
+/* A heap of four children each, with what is compared beside it. */
+struct slot {
+    int64_t at;
+    uint64_t order;
+    struct event *event;
+};
+
+static struct slot *heap;
 static size_t heap_count, heap_room;
 static struct event *spare;
 
-static bool is_earlier(const struct event *left, const struct event *right)
+static bool is_earlier(const struct slot *left, const struct slot *right)
 {
     return left->at != right->at ? left->at < right->at : left->order < right->order;
 }
 
-static void put(size_t place, struct event *event)
+static void put(size_t place, struct slot slot)
 {
-    heap[place] = event;
-    event->place = place;
+    heap[place] = slot;
+    slot.event->place = place;
 }
 
 static void sift_up(size_t place)
 {
-    struct event *event = heap[place];
-    while (place > 0 && is_earlier(event, heap[(place - 1) / 2])) {
-        put(place, heap[(place - 1) / 2]);
-        place = (place - 1) / 2;
+    struct slot slot = heap[place];
+    while (place > 0 && is_earlier(&slot, &heap[(place - 1) / 4])) {
+        put(place, heap[(place - 1) / 4]);
+        place = (place - 1) / 4;
     }
-    put(place, event);
+    put(place, slot);
 }
 
 static void sift_down(size_t place)
 {
-    struct event *event = heap[place];
-    for (;;) {
-        size_t child = 2 * place + 1;
-        if (child >= heap_count) {
+    struct slot slot = heap[place];
+    for (size_t first = 4 * place + 1; first < heap_count; first = 4 * place + 1) {
+        size_t end = first + 4 < heap_count ? first + 4 : heap_count, least = first;
+        for (size_t child = first + 1; child < end; child++) {
+            least = is_earlier(&heap[child], &heap[least]) ? child : least;
+        }
+        if (!is_earlier(&heap[least], &slot)) {
             break;
         }
-        child += child + 1 < heap_count && is_earlier(heap[child + 1], heap[child]);
-        if (!is_earlier(heap[child], event)) {
-            break;
-        }
-        put(place, heap[child]);
-        place = child;
+        put(place, heap[least]);
+        place = least;
     }
-    put(place, event);
+    put(place, slot);
 }
 
 static void push(struct event *event)
@@ -112,15 +114,15 @@ static void push(struct event *event)
         heap_room = heap_room ? 2 * heap_room : 1024;
         heap = memory_grow(heap, heap_room, sizeof *heap);
     }
-    put(heap_count, event);
+    put(heap_count, (struct slot){event->at, event->order, event});
     sift_up(heap_count++);
 }
 
 static void take_out(size_t place)
 {
-    struct event *last = heap[--heap_count];
+    struct event *last = heap[--heap_count].event;
     if (place < heap_count) {
-        put(place, last);
+        put(place, heap[heap_count]);
         sift_up(place);
         sift_down(last->place);
     }
@@ -168,14 +170,14 @@ static void reap(struct process *process)
 
 bool world_step(int64_t until)
 {
-    if (heap_count == 0 || heap[0]->at > until) {
+    if (heap_count == 0 || heap[0].at > until) {
         return false;
     }
-    struct event *event = heap[0];
+    struct event *event = heap[0].event;
     struct process *owner = event->owner;
     bool is_void = owner && (owner->is_dead || owner->life != event->life);
     if (!is_void && owner && owner->stalled_until > event->at) {
-        event->at = owner->stalled_until;
+        event->at = heap[0].at = owner->stalled_until;
         sift_down(0);
         return true;
     }
@@ -198,7 +200,7 @@ bool world_step(int64_t until)
 void world_clear(void)
 {
     while (heap_count > 0) {
-        struct event *event = heap[heap_count - 1];
+        struct event *event = heap[heap_count - 1].event;
         heap_count--;
         if (event->drop) {
             event->drop(event->arg);
@@ -389,166 +391,4 @@ void loop_timer_free(struct loop_timer *timer)
         timer->loop->timers = timer->next;
     }
     free(timer);
-}
-
-/* ---- disks ---- */
-
-struct file {
-    char *name;
-    char *bytes;
-    size_t len;
-    UT_hash_handle hh;
-};
-
-struct disk {
-    char *dir;
-    struct process *process;
-    struct file *files;
-    UT_hash_handle hh;
-};
-
-static struct disk *disks;
-
-struct disk *disk_new(const char *dir)
-{
-    struct disk *disk = memory_alloc(sizeof *disk);
-    disk->dir = memory_copy_text(dir);
-    HASH_ADD_KEYPTR(hh, disks, disk->dir, strlen(disk->dir), disk);
-    return disk;
-}
-
-void disk_free(struct disk *disk)
-{
-    struct file *file, *next_file;
-    HASH_ITER (hh, disk->files, file, next_file) {
-        HASH_DEL(disk->files, file);
-        free(file->name);
-        free(file->bytes);
-        free(file);
-    }
-    HASH_DEL(disks, disk);
-    free(disk->dir);
-    free(disk);
-}
-
-void disk_use(struct disk *disk, struct process *process)
-{
-    disk->process = process;
-}
-
-static struct file *find_file(const struct disk *disk, const char *name)
-{
-    struct file *file = NULL;
-    HASH_FIND_STR(disk->files, name, file);
-    return file;
-}
-
-static struct file *need_file(struct disk *disk, const char *name)
-{
-    struct file *file = find_file(disk, name);
-    if (!file) {
-        file = memory_alloc(sizeof *file);
-        file->name = memory_copy_text(name);
-        HASH_ADD_KEYPTR(hh, disk->files, file->name, strlen(file->name), file);
-    }
-    return file;
-}
-
-const char *disk_read(const struct disk *disk, const char *name, size_t *len)
-{
-    const struct file *file = find_file(disk, name);
-    *len = file ? file->len : 0;
-    return file ? file->bytes : NULL;
-}
-
-void disk_append(struct disk *disk, const char *name, const void *bytes, size_t len)
-{
-    struct file *file = need_file(disk, name);
-    file->bytes = memory_grow(file->bytes, file->len + len + 1, 1);
-    memcpy(file->bytes + file->len, bytes, len);
-    file->len += len;
-    file->bytes[file->len] = '\0';
-}
-
-void disk_write(struct disk *disk, const char *name, const void *bytes, size_t len)
-{
-    need_file(disk, name)->len = 0;
-    disk_append(disk, name, bytes, len);
-}
-
-void disk_tear(struct disk *disk, const char *name, size_t bytes)
-{
-    struct file *file = find_file(disk, name);
-    if (file) {
-        file->len = bytes < file->len ? file->len - bytes : 0;
-    }
-}
-
-static struct disk *find_disk(const char *dir)
-{
-    struct disk *disk = NULL;
-    HASH_FIND_STR(disks, dir, disk);
-    if (!disk) {
-        abort();
-    }
-    return disk;
-}
-
-int disk_file_read(const char *dir, const char *name, size_t max_bytes, char **out, size_t *len,
-                   struct err *err)
-{
-    (void)max_bytes;
-    const char *bytes = disk_read(find_disk(dir), name, len);
-    if (!bytes) {
-        return err_set(err, ENOENT, "%s: no such file", name);
-    }
-    *out = memory_alloc(*len + 1);
-    memcpy(*out, bytes, *len);
-    return 0;
-}
-
-int disk_file_replace(const char *dir, const char *name, const char *bytes, size_t len, struct err *err)
-{
-    (void)err;
-    struct disk *disk = find_disk(dir);
-    if (process_effect(disk->process)) {
-        disk_write(disk, name, bytes, len);
-    }
-    return 0;
-}
-
-int disk_file_remove(const char *dir, const char *name, struct err *err)
-{
-    (void)err;
-    struct disk *disk = find_disk(dir);
-    struct file *file = find_file(disk, name);
-    if (file && process_effect(disk->process)) {
-        HASH_DEL(disk->files, file);
-        free(file->name);
-        free(file->bytes);
-        free(file);
-    }
-    return 0;
-}
-
-int disk_file_append(const char *dir, const char *name, const char *bytes, size_t len,
-                     enum disk_file_sync sync, struct err *err)
-{
-    (void)err;
-    (void)sync;
-    struct disk *disk = find_disk(dir);
-    bool was_dead = disk->process && disk->process->is_dead;
-    if (process_effect(disk->process)) {
-        disk_append(disk, name, bytes, len);
-    } else if (!was_dead) {
-        disk_append(disk, name, bytes, (size_t)dice_below(&sim->dice, (int64_t)len)); /* torn */
-    }
-    return 0;
-}
-
-int disk_file_make_dir(const char *dir, struct err *err)
-{
-    (void)dir;
-    (void)err;
-    return 0;
 }

@@ -6,7 +6,8 @@
  * OP: ping inventory restart start outcome, or raw (sends the bytes of the file raw=PATH as they are).
  * id (32 hex digits, random) epoch (1) host (host name) container container_id started_at reason attempt
  * max_attempts stop_timeout_ms (10000) ttl_ms (10000) if_change key_file timeout_ms (5000)
- * times (1: that many copies at once) payload (PATH: the inventory goes there)
+ * save (PATH: the request's bytes go there) times (1: that many copies at once) payload (PATH: the inventory
+ * goes there)
  *
  * Exit: 0 when every copy was answered, 1 when not, 2 for bad usage.
  */
@@ -29,7 +30,7 @@ struct sender {
     struct loop *loop;
     struct command command;
     struct key_ring keys;
-    const char *url, *key_file, *raw, *payload;
+    const char *url, *key_file, *raw, *payload, *save;
     int64_t timeout_ms;
     int64_t times;
     int64_t open;
@@ -150,6 +151,7 @@ static bool take_setting(struct sender *sender, const char *text)
         {"key_file", NULL, 0, NULL, NULL, &sender->key_file},
         {"raw", NULL, 0, NULL, NULL, &sender->raw},
         {"payload", NULL, 0, NULL, NULL, &sender->payload},
+        {"save", NULL, 0, NULL, NULL, &sender->save},
     };
     size_t len = (size_t)(value++ - text);
     if (len == 2 && memcmp(text, "id", 2) == 0) {
@@ -204,7 +206,14 @@ static uint8_t *make_request(const struct sender *sender, size_t *len)
     }
     size_t body_len;
     cleanup_free uint8_t *body = command_encode(&sender->command, &body_len);
-    return envelope_seal(&sender->keys, ENVELOPE_REQUEST, sender->command.host, body, body_len, len);
+    uint8_t *bytes =
+        envelope_seal(&sender->keys, ENVELOPE_REQUEST, sender->command.host, body, body_len, len);
+    FILE *file = sender->save == NULL ? NULL : fopen(sender->save, "w");
+    if (file != NULL) {
+        fwrite(bytes, 1, *len, file);
+        fclose(file);
+    }
+    return bytes;
 }
 
 static int send_all(struct sender *sender, struct err *err)

@@ -113,6 +113,7 @@ static inline void fleet_perform(const struct action *action)
         }
         break;
     case ACTION_RECORD:
+    case ACTION_INPUT:
         break;
     }
 }
@@ -221,11 +222,11 @@ static inline struct heartbeat fleet_word(const char *host, const char *name, en
     struct heartbeat beat;
     heartbeat_init(&beat);
     bool is_running = state == CONTAINER_RUNNING;
-    snprintf(beat.service, sizeof beat.service, "%s", name);
+    snprintf(beat.service, sizeof beat.service, "%.255s", name);
     snprintf(beat.instance_id, sizeof beat.instance_id, "1");
     snprintf(beat.source, sizeof beat.source, "agent");
-    snprintf(beat.host, sizeof beat.host, "%s", host);
-    snprintf(beat.container, sizeof beat.container, "%s", name);
+    snprintf(beat.host, sizeof beat.host, "%.255s", host);
+    snprintf(beat.container, sizeof beat.container, "%.255s", name);
     snprintf(beat.container_id, sizeof beat.container_id, "id-of-%.40s", name);
     snprintf(beat.incarnation, sizeof beat.incarnation, "%s", incarnation);
     snprintf(beat.agent, sizeof beat.agent, "agent-of-%.16s", host);

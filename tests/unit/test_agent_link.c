@@ -25,6 +25,8 @@ struct told {
     int unchanged, registrations, answered;
     int status;
     enum answer_code code;
+    uint64_t epoch;
+    enum redis_word redis;
     struct command_id id;
     uint64_t known_change; /* what the played decider has seen last */
     char known_agent[LIMIT_COMMAND_ID_SIZE];
@@ -64,9 +66,17 @@ void decider_answered(struct decider *decider, const struct command_id *id, int 
     told.code = answer == NULL ? ANSWER_UNKNOWN : answer->code;
 }
 
-void decider_set_leader(struct decider *decider, bool is_leader, uint64_t epoch, struct mono now)
+void leader_lease_heard(struct leader_lease *lease, uint64_t epoch, enum redis_word redis)
 {
-    (void)decider, (void)is_leader, (void)epoch, (void)now;
+    (void)lease;
+    told.epoch = epoch;
+    told.redis = redis;
+}
+
+uint64_t leader_lease_epoch(const struct leader_lease *lease)
+{
+    (void)lease;
+    return 4;
 }
 
 /* The agent is played too, with the faults that a test asks for. */
@@ -80,7 +90,6 @@ struct fixture {
     char state_dir[64];
     struct key_ring keys, other_keys;
     struct warning_limiter *warnings;
-    struct leader_epoch *epoch;
     struct agent_link *link;
     struct rpc_server *server;
     enum fault fault;
@@ -120,6 +129,7 @@ static void fill_answer(struct fixture *fixture, const struct command *command, 
     answer->id = command->id;
     answer->code = command->op == OP_RESTART ? ANSWER_ACCEPTED : ANSWER_OK;
     answer->epoch = fixture->agent_epoch;
+    answer->redis = REDIS_WORD_DOWN;
     answer->change = fixture->change;
     memory_set_text(answer->host, sizeof answer->host, fixture->fault == FAULT_HOST ? "h2" : "h1");
     memory_set_text(answer->agent, sizeof answer->agent, fixture->agent);
@@ -178,7 +188,6 @@ static void start_agent(struct fixture *fixture, const char *url)
 static void open_link(struct fixture *fixture, const char *agents)
 {
     struct agent_link_options options = {.port = {NULL, fixture->loop, on_told, NULL},
-                                         .epoch = fixture->epoch,
                                          .warnings = fixture->warnings,
                                          .state_dir = fixture->state_dir,
                                          .agents_text = agents,
@@ -206,8 +215,6 @@ static int set_up(void **state)
     fixture->loop = loop_new();
     fixture->watch = loop_timer_new(fixture->loop, check_goal, fixture);
     fixture->warnings = warning_limiter_new(600000);
-    struct decider_port port = {NULL, fixture->loop, on_told, NULL};
-    fixture->epoch = leader_epoch_open(fixture->state_dir, &port, NULL);
     fixture->change = 5;
     memory_set_text(fixture->agent, sizeof fixture->agent, "00112233445566778899aabbccddeeff");
     told = (struct told){0};
@@ -220,12 +227,10 @@ static int tear_down(void **state)
     struct fixture *fixture = *state;
     agent_link_close(fixture->link);
     rpc_server_close(fixture->server);
-    leader_epoch_close(fixture->epoch);
     warning_limiter_free(fixture->warnings);
     loop_timer_free(fixture->watch);
     loop_free(fixture->loop);
     disk_file_remove(fixture->state_dir, AGENT_BOOK_FILE, NULL);
-    disk_file_remove(fixture->state_dir, "leader.epoch", NULL);
     disk_file_remove(fixture->state_dir, "sock", NULL);
     disk_file_remove(fixture->state_dir, "sock2", NULL);
     assert_int_equal(0, rmdir(fixture->state_dir));
@@ -362,7 +367,8 @@ static void a_receipt_reaches_the_decider(void **state)
     assert_int_equal(ANSWER_ACCEPTED, told.code);
     assert_int_equal(77, told.id.bytes[3]);
     assert_int_equal(1, fixture->commands);
-    assert_int_equal(9, leader_epoch_now(fixture->epoch));
+    assert_int_equal(9, told.epoch);
+    assert_int_equal(REDIS_WORD_DOWN, told.redis);
 }
 
 static void a_host_that_nobody_knows_is_told_at_once(void **state)

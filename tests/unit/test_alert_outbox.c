@@ -290,6 +290,56 @@ static void is_bounded_and_says_so(void **state)
     expect_order(text, words, 2);
 }
 
+/* What replays need is worth less than one alert. */
+static void inputs_take_the_place_of_no_alert(void **state)
+{
+    struct fixture *fixture = *state;
+    run_until(fixture, is_ready);
+    redis_server_kill(&fixture->server);
+    run_until(fixture, is_away);
+    alert(fixture, ALERT_SERVICE_RESTART_FAILED, 1);
+    enum { INPUT_BYTES = 100000 };
+    cleanup_free char *input = memory_alloc(INPUT_BYTES + 1);
+    memset(input, ' ', INPUT_BYTES);
+    memcpy(input, "{}", 2);
+    uint64_t part = 0;
+    while (alert_outbox_inputs(fixture->outbox, "run-1", ++part, input)) {
+        assert_true(part * INPUT_BYTES <= ALERT_OUTBOX_INPUT_BYTES);
+    }
+    assert_true(part * INPUT_BYTES > ALERT_OUTBOX_INPUT_BYTES);
+    assert_int_equal(alert_outbox_dropped(fixture->outbox), 0);
+    assert_false(alert_outbox_has_lost_inputs(fixture->outbox));
+    assert_int_equal(alert_outbox_count(fixture->outbox), part);
+    /* they outlive the process, and come behind the alert that was there first */
+    close_outbox(fixture);
+    open_outbox(fixture);
+    assert_int_equal(alert_outbox_count(fixture->outbox), part);
+    redis_server_start(&fixture->server, NULL);
+    run_until(fixture, is_ready);
+    run_until(fixture, is_drained);
+    cleanup_free char *text = cli(fixture, "XRANGE health:events - + COUNT 3");
+    static const char *const words[] = {"web-1", "\"kind\":\"inputs\",\"run\":\"run-1\",\"part\":1,",
+                                        "\"part\":2,"};
+    expect_order(text, words, 3);
+}
+
+/* Overflowing records push out the oldest entries, inputs among them: that is known afterwards. */
+static void lost_inputs_are_known(void **state)
+{
+    struct fixture *fixture = *state;
+    run_until(fixture, is_ready);
+    redis_server_kill(&fixture->server);
+    run_until(fixture, is_away);
+    assert_true(alert_outbox_inputs(fixture->outbox, "run-1", 1, "{}"));
+    for (int i = 0; i < ALERT_OUTBOX_ENTRIES + 1; i++) {
+        record(fixture, i);
+    }
+    assert_true(alert_outbox_has_lost_inputs(fixture->outbox));
+    assert_int_equal(alert_outbox_dropped(fixture->outbox), 1);
+    alert_outbox_forget_lost_inputs(fixture->outbox);
+    assert_false(alert_outbox_has_lost_inputs(fixture->outbox));
+}
+
 static void a_stream_of_another_type_holds_up_nothing(void **state)
 {
     struct fixture *fixture = *state;
@@ -324,6 +374,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(is_kept_while_redis_is_away, set_up, tear_down),
         cmocka_unit_test_setup_teardown(outlives_the_process, set_up, tear_down),
         cmocka_unit_test_setup_teardown(is_bounded_and_says_so, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(inputs_take_the_place_of_no_alert, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(lost_inputs_are_known, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_stream_of_another_type_holds_up_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_replica_is_of_no_use, set_up, tear_down),
     };

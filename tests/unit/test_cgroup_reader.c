@@ -162,6 +162,38 @@ static void nothing_there_is_nothing_known(void **state)
     close_host(&host);
 }
 
+/* Its memory is looked at once more when it has run, and now and then. */
+static void memory_of_who_does_not_run_is_read_seldom(void **state)
+{
+    (void)state;
+    struct host host;
+    open_host(&host);
+    mounts_v2(&host);
+    put(&host, "cg/docker/" ID "/cpu.stat", "usage_usec 5\n");
+    put(&host, "cg/docker/" ID "/memory.current", "100\n");
+    struct cgroup_reader *reader = open_reader(&host);
+    struct cgroup_files *files = cgroup_reader_open(reader, ID, 0);
+    assert_non_null(files);
+    expect(files, 5000, 100);
+    put(&host, "cg/docker/" ID "/memory.current", "90\n");
+    for (int i = 0; i < 5; i++) {
+        expect(files, 5000, 100);
+    }
+    expect(files, 5000, 90);
+    put(&host, "cg/docker/" ID "/memory.current", "80\n");
+    expect(files, 5000, 90);
+    put(&host, "cg/docker/" ID "/cpu.stat", "usage_usec 6\n");
+    expect(files, 6000, 80);
+    put(&host, "cg/docker/" ID "/memory.current", "70\n");
+    put(&host, "cg/docker/" ID "/cpu.stat", "nothing\n");
+    expect(files, -1, 70); /* nobody can tell whether it ran */
+    put(&host, "cg/docker/" ID "/memory.current", "60\n");
+    expect(files, -1, 60);
+    cgroup_files_close(files);
+    cgroup_reader_free(reader);
+    close_host(&host);
+}
+
 static int open_descriptors(void)
 {
     int count = 0;
@@ -204,6 +236,7 @@ int main(void)
         cmocka_unit_test(reads_v2_by_the_process),
         cmocka_unit_test(another_process_is_not_the_container),
         cmocka_unit_test(nothing_there_is_nothing_known),
+        cmocka_unit_test(memory_of_who_does_not_run_is_read_seldom),
         cmocka_unit_test(descriptors_are_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -234,6 +234,7 @@ static void random_answers_round_trip(void **state)
         answer.took_ms = (int64_t)(vector_random(&seed) >> 1);
         answer.epoch = vector_random(&seed);
         answer.change = vector_random(&seed);
+        answer.redis = (enum redis_word)vector_below(&seed, 3);
         if (vector_below(&seed, 2) == 0) {
             answer.payload_len = vector_below(&seed, 70000);
             answer.payload = memory_alloc(answer.payload_len);

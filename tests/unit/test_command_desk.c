@@ -20,6 +20,7 @@ struct fixture {
     struct mono now;
     unsigned looks;
     uint64_t change;
+    bool is_redis_away;
     struct command_runner *runner;
     struct command_desk *desk;
     struct key_ring keys;
@@ -44,6 +45,12 @@ static bool port_find(void *arg, const char *container, struct command_facts *ou
                                   .state = CONTAINER_RUNNING,
                                   .stop_class = STOP_NONE};
     return strcmp(container, "shard-1") == 0;
+}
+
+static bool port_is_listed(void *arg)
+{
+    (void)arg;
+    return true;
 }
 
 static struct engine_call *port_inspect(void *arg, const char *container_id, engine_inspect_callback on_done,
@@ -73,6 +80,11 @@ static char *desk_inventory(void *arg, size_t *len)
     return memory_copy_text("{\"host\":\"h1\"}");
 }
 
+static bool desk_has_redis(void *arg)
+{
+    return !((struct fixture *)arg)->is_redis_away;
+}
+
 static struct key_ring ring_of(const char *text)
 {
     struct key_ring ring;
@@ -90,6 +102,7 @@ static int setup(void **state)
                                         .now = port_now,
                                         .wall = port_wall,
                                         .find = port_find,
+                                        .is_listed = port_is_listed,
                                         .inspect = port_inspect,
                                         .append = port_append};
     fixture->runner = command_runner_new(&ports, "h1", NULL, 0);
@@ -99,7 +112,8 @@ static int setup(void **state)
                                                  .arg = fixture,
                                                  .now = port_now,
                                                  .change = desk_change,
-                                                 .inventory = desk_inventory};
+                                                 .inventory = desk_inventory,
+                                                 .has_redis = desk_has_redis};
     fixture->desk = command_desk_new(&options);
     fixture->keys = ring_of(KEY_1);
     fixture->change = 7;
@@ -165,7 +179,13 @@ static void answers_ping_inventory_restart_and_outcome(void **state)
     assert_string_equal(answer.agent, "0123456789abcdef0123456789abcdef");
     assert_int_equal(answer.epoch, 3);
     assert_int_equal(answer.change, 7);
+    assert_int_equal(answer.redis, REDIS_WORD_UP);
     assert_null(answer.payload);
+    answer_fini(&answer);
+
+    fixture->is_redis_away = true;
+    answer = exchange(fixture, &fixture->keys, &fixture->keys, &command);
+    assert_int_equal(answer.redis, REDIS_WORD_DOWN);
     answer_fini(&answer);
 
     command = command_for(2, OP_INVENTORY);
@@ -197,7 +217,7 @@ static void answers_ping_inventory_restart_and_outcome(void **state)
     assert_int_equal(answer.code, ANSWER_BUSY);
     answer_fini(&answer);
     struct command_desk_counters counters = command_desk_counters(fixture->desk);
-    assert_int_equal(counters.requests, 7);
+    assert_int_equal(counters.requests, 8);
     assert_int_equal(counters.accepted, 1);
     assert_int_equal(counters.refused, 1);
     assert_int_equal(counters.unauthorized + counters.garbage, 0);

@@ -94,6 +94,8 @@ static void judges_by_state(void **state)
         {OP_START, CONTAINER_REMOVING, STOP_CRASH, ANSWER_NOT_FOUND, OP_UNKNOWN},
         {OP_START, CONTAINER_DEAD, STOP_CRASH, ANSWER_NOT_FOUND, OP_UNKNOWN},
         {OP_PING, CONTAINER_RUNNING, STOP_NONE, ANSWER_BAD_REQUEST, OP_UNKNOWN},
+        {OP_START, CONTAINER_STATE_N, STOP_CRASH, ANSWER_REFUSED_HELD, OP_UNKNOWN}, /* no state there is */
+        {OP_START, CONTAINER_EXITED, STOP_CLASS_N, ANSWER_REFUSED_STOPPED, OP_UNKNOWN},
     };
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
         struct scene scene;
@@ -159,6 +161,8 @@ static void the_first_objection_is_the_answer(void **state)
     memory_set_text(scene.facts.container_id, sizeof scene.facts.container_id, ID_B);
     assert_int_equal(verdict_of(&scene).code, ANSWER_STALE_TARGET);
     scene.input.facts = NULL;
+    assert_int_equal(verdict_of(&scene).code, ANSWER_BUSY);
+    scene.input.is_listed = true;
     assert_int_equal(verdict_of(&scene).code, ANSWER_NOT_FOUND);
     scene.input.epoch = 6;
     assert_int_equal(verdict_of(&scene).code, ANSWER_STALE_EPOCH);
@@ -178,6 +182,20 @@ static void the_first_objection_is_the_answer(void **state)
     assert_non_null(strstr(verdict_of(&scene).detail, "h2"));
 }
 
+static void what_says_too_little_is_no_command(void **state)
+{
+    (void)state;
+    struct scene scene;
+    scene_init(&scene);
+    scene.command.container[0] = '\0';
+    assert_int_equal(verdict_of(&scene).code, ANSWER_BAD_REQUEST);
+    scene_init(&scene);
+    scene.command.stop_timeout_ms = -1;
+    assert_int_equal(verdict_of(&scene).code, ANSWER_BAD_REQUEST);
+    scene.command.stop_timeout_ms = 0;
+    assert_int_equal(verdict_of(&scene).act, OP_RESTART);
+}
+
 static void an_incarnation_must_be_the_one(void **state)
 {
     (void)state;
@@ -191,7 +209,7 @@ static void an_incarnation_must_be_the_one(void **state)
     scene.facts.stop_class = STOP_CRASH;
     assert_int_equal(verdict_of(&scene).code, ANSWER_STALE_TARGET);
     scene.facts.started_at[0] = '\0';
-    assert_int_equal(verdict_of(&scene).code, ANSWER_REFUSED_HELD);
+    assert_int_equal(verdict_of(&scene).code, ANSWER_BUSY); /* not inspected yet */
     scene_init(&scene);
     scene.command.expect_started_at[0] = '\0';
     assert_int_equal(verdict_of(&scene).code, ANSWER_BAD_REQUEST);
@@ -281,6 +299,7 @@ int main(void)
         cmocka_unit_test(a_shutdown_is_undone_once_docker_is_back),
         cmocka_unit_test(waits_for_dockers_own_policy),
         cmocka_unit_test(the_first_objection_is_the_answer),
+        cmocka_unit_test(what_says_too_little_is_no_command),
         cmocka_unit_test(an_incarnation_must_be_the_one),
         cmocka_unit_test(a_command_without_time_to_live_is_expired),
         cmocka_unit_test(a_newer_epoch_is_welcome),

@@ -38,7 +38,8 @@ struct world {
     struct mono now;
     struct command_facts containers[CONTAINERS];
     bool is_gone[CONTAINERS];
-    unsigned starts; /* incarnations made */
+    bool is_unlisted; /* the agent's table is not filled yet */
+    unsigned starts;  /* incarnations made */
     unsigned acts_asked;
     const struct command *working[CONTAINERS]; /* what was accepted for it and has not ended; or NULL */
     unsigned asked[IDS];                       /* times Docker was asked for this id */
@@ -54,6 +55,10 @@ struct world {
     struct command_id ended_id;
     enum answer_code ended_code;
     struct command_runner *runner;
+    bool has_evidence; /* evidence is collected, and ends when the test says so */
+    unsigned captures, captures_dropped;
+    void (*on_captured)(void *arg); /* NULL: none is under way */
+    void *captured_arg;
 };
 
 static void container_start(struct world *world, unsigned number)
@@ -103,6 +108,11 @@ static bool port_find(void *arg, const char *container, struct command_facts *ou
     }
     *out = world->containers[number];
     return true;
+}
+
+static bool port_is_listed(void *arg)
+{
+    return !((struct world *)arg)->is_unlisted;
 }
 
 static struct call *new_call(struct world *world, const char *container_id, void *arg)
@@ -235,12 +245,44 @@ static void port_replace(void *arg, uint8_t *bytes, size_t len)
 
 /* ---- the test's hand ---- */
 
+static struct evidence_capture *port_capture(void *arg, const struct command *command,
+                                             const struct engine_container *facts, void (*on_done)(void *arg),
+                                             void *done_arg)
+{
+    struct world *world = arg;
+    assert_string_equal(command->container_id, facts->id);
+    assert_null(world->on_captured);
+    world->captures++;
+    world->on_captured = on_done;
+    world->captured_arg = done_arg;
+    return (struct evidence_capture *)(void *)world;
+}
+
+static void port_drop_capture(void *arg, struct evidence_capture *capture)
+{
+    struct world *world = arg;
+    assert_ptr_equal(world, capture);
+    world->captures_dropped++;
+    world->on_captured = NULL;
+}
+
+static void world_captured(struct world *world)
+{
+    void (*on_captured)(void *arg) = world->on_captured;
+    assert_non_null(on_captured);
+    world->on_captured = NULL;
+    on_captured(world->captured_arg);
+}
+
 static void world_boot(struct world *world)
 {
     const struct command_ports ports = {.arg = world,
+                                        .capture = world->has_evidence ? port_capture : NULL,
+                                        .drop_capture = port_drop_capture,
                                         .now = port_now,
                                         .wall = port_wall,
                                         .find = port_find,
+                                        .is_listed = port_is_listed,
                                         .inspect = port_inspect,
                                         .act = port_act,
                                         .cancel = port_cancel,
@@ -520,6 +562,20 @@ static void the_last_look_counts(void **state)
     }
 }
 
+/* An agent that has just started says nothing about what it does not know yet. */
+static void before_the_first_list_it_is_busy(void **state)
+{
+    struct world *world = setup(state);
+    world->is_gone[0] = world->is_unlisted = true;
+    struct command command = command_for(world, 1, 0, OP_RESTART);
+    assert_int_equal(send(world, &command), ANSWER_BUSY);
+    world->is_unlisted = false;
+    command = command_for(world, 2, 0, OP_RESTART);
+    assert_int_equal(send(world, &command), ANSWER_NOT_FOUND);
+    assert_int_equal(world->acts_asked, 0);
+    world_free(world);
+}
+
 static void the_intent_is_written_before_docker_is_asked(void **state)
 {
     struct world *world = setup(state);
@@ -530,6 +586,51 @@ static void the_intent_is_written_before_docker_is_asked(void **state)
     assert_int_equal(world->acts_asked, 0);
     world_write_all(world);
     assert_int_equal(world->acts_asked, 1);
+    world_free(world);
+}
+
+/* How it was is kept first; it is judged once more behind it, and nothing is collected for what is refused.
+ */
+static void evidence_is_collected_before_docker_is_asked(void **state)
+{
+    struct world *world = setup(state);
+    command_runner_free(world->runner);
+    world->has_evidence = true;
+    world->is_disk_quick = false;
+    world_boot(world);
+    struct command command = command_for(world, 1, 0, OP_RESTART);
+    assert_int_equal(ANSWER_ACCEPTED, send(world, &command));
+    size_t writes = world->write_count;
+    assert_int_equal(0, world->captures);
+    finish_inspect(world, open_call(world, false), ENGINE_OK);
+    assert_int_equal(1, world->captures);
+    assert_int_equal(writes, world->write_count);
+    assert_null(open_call(world, true));
+    command_runner_tick(world->runner);
+    world_captured(world);
+    assert_int_equal(writes + 1, world->write_count);
+    world_write_all(world);
+    finish_act(world, open_call(world, true), true, ENGINE_OK);
+    finish_inspect(world, open_call(world, false), ENGINE_OK);
+    world_write_all(world);
+    assert_int_equal(ANSWER_OK, world->ended_code);
+    /* an operator was quicker than the evidence */
+    command = command_for(world, 2, 1, OP_RESTART);
+    assert_int_equal(ANSWER_ACCEPTED, send(world, &command));
+    finish_inspect(world, open_call(world, false), ENGINE_OK);
+    container_die(world, 1, STOP_OPERATOR);
+    world_captured(world);
+    world_write_all(world);
+    assert_int_equal(ANSWER_REFUSED_STOPPED, world->ended_code);
+    assert_null(open_call(world, true));
+    /* the agent ends meanwhile */
+    command = command_for(world, 3, 2, OP_RESTART);
+    assert_int_equal(ANSWER_ACCEPTED, send(world, &command));
+    finish_inspect(world, open_call(world, false), ENGINE_OK);
+    command_runner_free(world->runner);
+    world->runner = NULL;
+    assert_int_equal(1, world->captures_dropped);
+    assert_int_equal(1, world->acts_asked);
     world_free(world);
 }
 
@@ -920,7 +1021,9 @@ int main(void)
         cmocka_unit_test(one_command_for_a_container_at_a_time),
         cmocka_unit_test(a_refusal_stays_the_answer),
         cmocka_unit_test(the_last_look_counts),
+        cmocka_unit_test(before_the_first_list_it_is_busy),
         cmocka_unit_test(the_intent_is_written_before_docker_is_asked),
+        cmocka_unit_test(evidence_is_collected_before_docker_is_asked),
         cmocka_unit_test(a_full_disk_refuses),
         cmocka_unit_test(a_disk_that_hangs_refuses),
         cmocka_unit_test(docker_says_no),

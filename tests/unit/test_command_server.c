@@ -151,6 +151,12 @@ char *agent_inventory(struct agent *agent, size_t *len)
     return memory_copy_text("{}");
 }
 
+bool agent_has_redis(const struct agent *agent)
+{
+    (void)agent;
+    return true;
+}
+
 /* ---- the test's hand ---- */
 
 static void list_container(void)

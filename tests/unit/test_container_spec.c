@@ -29,7 +29,9 @@ static void assert_same(const struct container_spec *left, const struct containe
     assert_int_equal(left->docker_policy_max, right->docker_policy_max);
     assert_string_equal(left->network_parent, right->network_parent);
     assert_string_equal(left->compose_project, right->compose_project);
+    assert_string_equal(left->compose_service, right->compose_service);
     assert_string_equal(left->depends_on, right->depends_on);
+    assert_string_equal(left->complaint, right->complaint);
 }
 
 /* -1 is "no label", 0 is a label that says 0. */
@@ -66,7 +68,9 @@ static void fill_randomly(uint64_t *seed, struct container_spec *spec)
     if (vector_below(seed, 2) == 0) {
         vector_random_text(seed, spec->network_parent, sizeof spec->network_parent);
         vector_random_text(seed, spec->compose_project, sizeof spec->compose_project);
+        vector_random_text(seed, spec->compose_service, sizeof spec->compose_service);
         vector_random_text(seed, spec->depends_on, sizeof spec->depends_on);
+        vector_random_text(seed, spec->complaint, sizeof spec->complaint);
     }
 }
 

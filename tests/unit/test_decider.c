@@ -5,6 +5,9 @@
 
 #include <cmocka.h>
 
+#include "controller/core/decider_hold.h"
+#include "controller/core/decider_view.h"
+
 #define RUNNING CONTAINER_RUNNING
 #define EXITED  CONTAINER_EXITED
 
@@ -378,6 +381,94 @@ static void what_never_left_is_sent_again(void **state)
     assert_int_equal(1, fleet_count_lines("Successfully restarted web"));
 }
 
+/* What the link says: it cannot have arrived, and is sent again; else it may have, and is asked about. */
+static void what_the_link_says_tells_whether_it_left(void **state)
+{
+    (void)state;
+    static const struct {
+        int status;
+        bool can_have_arrived;
+    } CASES[] = {{-ECONNREFUSED, false}, {-ENOTCONN, false}, {-ENOENT, false},   {-EHOSTUNREACH, false},
+                 {-ENOBUFS, false},      {-ETIMEDOUT, true}, {-ECONNRESET, true}};
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        fleet_begin("web", "");
+        fleet.send_status = CASES[i].status;
+        fleet_list("web", RUNNING, "i1", NULL);
+        fleet_die("web", "i1", STOP_CRASH, 1);
+        fleet_run(20000);
+        assert_int_equal(CASES[i].can_have_arrived, fleet.sends == 1);
+        assert_int_equal(CASES[i].can_have_arrived, fleet.asks > 0);
+    }
+}
+
+/* A beat that names the command without an end of it, or another command, ends nothing. */
+static void a_beat_tells_only_an_end(void **state)
+{
+    (void)state;
+    static const struct {
+        enum answer_code code;
+        bool is_other;
+        bool is_end;
+    } CASES[] = {{ANSWER_ACCEPTED, false, false},
+                 {ANSWER_UNKNOWN, false, false},
+                 {ANSWER_UNKNOWN_ID, false, false},
+                 {ANSWER_DOCKER_ERROR, true, false},
+                 {ANSWER_DOCKER_ERROR, false, true}};
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        fleet_begin("web", "");
+        fleet.is_silent = true;
+        fleet_list("web", RUNNING, "i1", NULL);
+        fleet_die("web", "i1", STOP_CRASH, 1);
+        fleet_run(7000);
+        struct heartbeat word = fleet_word("h1", "web", EXITED, "i1");
+        word.stop_class = STOP_CRASH;
+        word.exit_code = 1;
+        command_id_format(&fleet.last.id, word.last_command);
+        word.last_command[0] =
+            CASES[i].is_other ? (word.last_command[0] == 'a' ? 'b' : 'a') : word.last_command[0];
+        word.last_command_code = CASES[i].code;
+        fleet_beat(&word);
+        assert_int_equal(CASES[i].is_end, fleet_count_lines("Failed to restart web: docker_error"));
+        assert_state("web", CASES[i].is_end ? "FAILED" : "RESTARTING", NULL);
+    }
+}
+
+static void slow_and_many(struct container_spec *spec)
+{
+    spec->max_attempts = 2;
+    spec->backoff_count = 1;
+    spec->backoff_ms[0] = 90000;
+    spec->stop_timeout_ms = 44000;
+}
+
+/* The labels of a container win over the settings: how often, how soon, how gently. */
+static void labels_win_over_settings(void **state)
+{
+    (void)state;
+    fleet_begin("web", "");
+    fleet.ask_code = ANSWER_DOCKER_ERROR;
+    fleet_list("web", RUNNING, "i1", slow_and_many);
+    fleet_die("web", "i1", STOP_CRASH, 1);
+    fleet_run(8000);
+    assert_int_equal(1, fleet.sends);
+    assert_int_equal(44000, fleet.last.stop_timeout_ms);
+    assert_int_equal(2, fleet.last.max_attempts);
+    struct heartbeat word = fleet_word("h1", "web", EXITED, "i1");
+    word.stop_class = STOP_CRASH;
+    word.exit_code = 1;
+    for (int passed = 0; passed < 80000; passed += 10000) {
+        fleet_inventory("h1", &word, 1, slow_and_many);
+        fleet_run(10000);
+    }
+    assert_int_equal(1, fleet.sends); /* 5 s say the settings */
+    for (int passed = 0; passed < 240000; passed += 10000) {
+        fleet_inventory("h1", &word, 1, slow_and_many);
+        fleet_run(10000);
+    }
+    assert_int_equal(2, fleet.sends);
+    assert_int_equal(1, fleet_count_lines("exhausted restart attempts (2/2)"));
+}
+
 static void the_outcome_rides_in_a_beat(void **state)
 {
     (void)state;
@@ -493,6 +584,93 @@ static void a_command_in_flight_is_asked_about_first(void **state)
     assert_int_equal(1, fleet.asks);
     assert_int_equal(1, fleet_count_lines("Successfully restarted web"));
     assert_int_equal(1, fleet_look("web").attempts);
+}
+
+/* Why it was sent is what the state says; where it is dead, that is why. An id that is none is not asked
+ * about. */
+static void a_command_in_flight_keeps_its_cause(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *reason, *id;
+        enum container_state state;
+        enum failure_cause cause;
+        int asks;
+    } CASES[] = {
+        {"status_unhealthy", "00112233445566778899aabbccddeeff", RUNNING, CAUSE_UNHEALTHY, 1},
+        {"start_timeout", "00112233445566778899aabbccddeeff", RUNNING, CAUSE_START_TIMEOUT, 1},
+        {"missing_heartbeat", "00112233445566778899aabbccddeeff", RUNNING, CAUSE_MISSING, 1},
+        {"status_unhealthy", "00112233445566778899aabbccddeeff", EXITED, CAUSE_DEATH, 1},
+        {"status_unhealthy", "rubbish", RUNNING, CAUSE_NONE, 0},
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        struct restart_state stored;
+        restart_state_init(&stored);
+        stored.attempt_count = 1;
+        stored.is_in_flight = true;
+        stored.command_op = OP_RESTART;
+        snprintf(stored.container_id, sizeof stored.container_id, "id-of-web");
+        snprintf(stored.command_id, sizeof stored.command_id, "%s", CASES[i].id);
+        snprintf(stored.incarnation, sizeof stored.incarnation, "i1");
+        snprintf(stored.last_failure_reason, sizeof stored.last_failure_reason, "%s", CASES[i].reason);
+        fleet_begin("web", "");
+        fleet.is_silent = true;
+        fleet_list("web", CASES[i].state, "i1", NULL);
+        decider_state_loaded(fleet.decider, "web", &stored, fleet_now(), fleet_wall());
+        fleet_drain();
+        fleet_run(1);
+        struct decider_view_container view;
+        assert_true(decider_view_container(fleet.decider, "web", &view));
+        assert_int_equal(CASES[i].asks, fleet.asks);
+        assert_int_equal(CASES[i].asks, view.state == STATE_RESTARTING);
+        assert_int_equal(CASES[i].cause, view.cause);
+        assert_int_equal(1, view.attempts);
+    }
+}
+
+/* Known by name alone it waits: read twice, the later counts; reset by an operator, nothing of it does. */
+static void what_is_stored_waits_for_its_container(void **state)
+{
+    (void)state;
+    for (int is_reset = 0; is_reset < 2; is_reset++) {
+        struct restart_state stored;
+        restart_state_init(&stored);
+        fleet_begin("web", "");
+        for (int count = 1; count <= 2; count++) {
+            stored.attempt_count = count;
+            decider_state_loaded(fleet.decider, "web", &stored, fleet_now(), fleet_wall());
+        }
+        if (is_reset) {
+            decider_state_reset(fleet.decider, "web", fleet_now(), fleet_wall());
+        }
+        fleet_list("web", RUNNING, "i1", NULL);
+        assert_int_equal(is_reset ? 0 : 2, fleet_look("web").attempts);
+    }
+}
+
+/* A backoff that was under way goes on by the wall clock, and one that is over is over. */
+static void a_stored_backoff_goes_on(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t completed_ago_ms;
+        int sends;
+    } CASES[] = {{2000, 0}, {60000, 1}, {-7200000, 0}}; /* a clock that was set back: once more, no longer */
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        struct restart_state stored;
+        restart_state_init(&stored);
+        stored.attempt_count = 2;
+        snprintf(stored.container_id, sizeof stored.container_id, "id-of-web");
+        fleet_begin("web", "");
+        fleet_list("web", RUNNING, "i1", NULL);
+        stored.last_completed_at = (struct wall){fleet_wall().ms - CASES[i].completed_ago_ms};
+        decider_state_loaded(fleet.decider, "web", &stored, fleet_now(), fleet_wall());
+        fleet_die("web", "i1", STOP_CRASH, 1);
+        fleet_run(8000);
+        assert_int_equal(CASES[i].sends, fleet.sends);
+        fleet_go_on(20000, "web", EXITED, "i1", NULL);
+        assert_int_equal(1, fleet.sends);
+    }
 }
 
 /* ---- losses ---- */
@@ -620,10 +798,55 @@ static void one_name_on_two_hosts(void **state)
     assert_int_equal(0, fleet.sends);
 }
 
+/* It is restarted on h1 when h1 falls silent; once it is found alive on h2, it is h2's, and no attempt was
+ * used there. A word from h2 that it is dead takes nothing away from h1. */
+static void who_is_found_on_another_host_moves(void **state)
+{
+    (void)state;
+    fleet_begin("web", "");
+    fleet.is_silent = true;
+    fleet_list("web", RUNNING, "i1", NULL);
+    fleet_die("web", "i1", STOP_CRASH, 1);
+    fleet_run(7000);
+    assert_state("web", "RESTARTING", NULL);
+    struct heartbeat there = fleet_word("h2", "web", EXITED, "j1");
+    fleet_inventory("h2", &there, 1, NULL);
+    struct decider_view_container view;
+    assert_true(decider_view_container(fleet.decider, "web", &view));
+    assert_string_equal("h1", view.host);
+    there = fleet_word("h2", "web", RUNNING, "j2");
+    fleet_inventory("h2", &there, 1, NULL); /* h1's is dead: nobody else holds the name */
+    assert_true(decider_view_container(fleet.decider, "web", &view));
+    assert_string_equal("h2", view.host);
+    assert_false(view.is_in_flight);
+    assert_int_equal(0, view.attempts);
+    assert_int_equal(0, fleet_count_alerts(ALERT_NAME_COLLISION, NULL));
+}
+
+/* A host that nobody hears for a week was taken down; what lived there is forgotten without an alert. */
+static void a_host_lost_for_a_week_is_forgotten(void **state)
+{
+    (void)state;
+    fleet_settings("web", "");
+    fleet.config.agent_lost_ms = 1000; /* looked at as often as it has to be */
+    fleet_begin_decider();
+    fleet_list("web", RUNNING, "i1", NULL);
+    fleet_run(1600);
+    assert_int_equal(1, fleet_count_alerts(ALERT_AGENT_LOST, NULL));
+    fleet_run(7LL * 24 * 3600 * 1000 - 10000);
+    assert_int_equal(1, (int)decider_count(fleet.decider));
+    fleet_run(20000);
+    assert_int_equal(0, (int)decider_count(fleet.decider));
+    assert_int_equal(1, (int)fleet.alert_count);
+    assert_int_equal(0, fleet.sends);
+}
+
 static void caps_hold(void **state)
 {
     (void)state;
-    fleet_begin("*", "");
+    fleet_settings("*", "");
+    fleet.config.breaker_min = 100;
+    fleet_begin_decider();
     fleet.is_silent = true;
     struct heartbeat words[4];
     for (int host = 1; host <= 5; host++) {
@@ -705,6 +928,51 @@ static void a_hold_holds(void **state)
         }
         assert_int_equal(1, fleet.sends); /* it ended by itself */
     }
+}
+
+static void note_hold(void *arg, const char *kind, const char *name, struct wall until)
+{
+    char *text = arg;
+    size_t used = strlen(text);
+    snprintf(text + used, 256 - used, "%s %s %d;", kind, name, until.ms == 0 ? 0 : 1);
+}
+
+/* Each scope stands for itself: one of another name or kind holds nobody, and is cleared without harm. */
+static void a_hold_holds_only_its_own(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *kind, *name;
+    } SCOPES[] = {{"host", "h2"}, {"service", "db"}, {"container", "db"}, {"project", "web"}};
+    for (size_t i = 0; i < sizeof SCOPES / sizeof SCOPES[0]; i++) {
+        fleet_begin("web", "");
+        fleet_list("web", RUNNING, "i1", NULL);
+        decider_hold(fleet.decider, SCOPES[i].kind, SCOPES[i].name, true, (struct wall){0}, fleet_now(),
+                     fleet_wall());
+        decider_hold(fleet.decider, SCOPES[i].kind, "else", false, (struct wall){0}, fleet_now(),
+                     fleet_wall());
+        fleet_die("web", "i1", STOP_CRASH, 1);
+        fleet_run(20000);
+        assert_int_equal(1, fleet.sends);
+    }
+    fleet_begin("web", "");
+    fleet_list("web", RUNNING, "i1", NULL);
+    const struct wall soon = {fleet_wall().ms + 60000};
+    decider_hold(fleet.decider, "container", "web", true, (struct wall){0}, fleet_now(), fleet_wall());
+    decider_hold(fleet.decider, "container", "db", true, soon, fleet_now(), fleet_wall());
+    decider_hold(fleet.decider, "host", "web", true, soon, fleet_now(), fleet_wall());
+    char text[256] = "";
+    decider_hold_each(fleet.decider, note_hold, text);
+    assert_non_null(strstr(text, "container web 0;"));
+    assert_non_null(strstr(text, "container db 1;"));
+    assert_non_null(strstr(text, "host web 1;"));
+    fleet_run(61000); /* those of a time end, the lasting one stays */
+    text[0] = '\0';
+    decider_hold_each(fleet.decider, note_hold, text);
+    assert_string_equal("container web 0;", text);
+    fleet_die("web", "i1", STOP_CRASH, 1);
+    fleet_run(20000);
+    assert_int_equal(0, fleet.sends);
 }
 
 /* The same world, the same actions. */
@@ -828,7 +1096,7 @@ static void a_resend_passes_the_gates_again(void **state)
             name_patterns_free(&fleet.deny);
             assert_int_equal(0, name_patterns_parse("web", &fleet.deny, &err));
         } else if (change == 1) {
-            decider_set_leader(fleet.decider, false, 1, fleet_now());
+            decider_lead(fleet.decider, 1, fleet_now(), fleet_now());
         } else if (change == 2) {
             fleet.config.is_enabled = false;
         } else {
@@ -985,6 +1253,15 @@ int main(void)
         cmocka_unit_test_teardown(recreate_and_remove, end),
         cmocka_unit_test_teardown(one_name_on_two_hosts, end),
         cmocka_unit_test_teardown(caps_hold, end),
+        cmocka_unit_test_teardown(what_the_link_says_tells_whether_it_left, end),
+        cmocka_unit_test_teardown(a_beat_tells_only_an_end, end),
+        cmocka_unit_test_teardown(labels_win_over_settings, end),
+        cmocka_unit_test_teardown(a_command_in_flight_keeps_its_cause, end),
+        cmocka_unit_test_teardown(what_is_stored_waits_for_its_container, end),
+        cmocka_unit_test_teardown(a_stored_backoff_goes_on, end),
+        cmocka_unit_test_teardown(a_hold_holds_only_its_own, end),
+        cmocka_unit_test_teardown(who_is_found_on_another_host_moves, end),
+        cmocka_unit_test_teardown(a_host_lost_for_a_week_is_forgotten, end),
         cmocka_unit_test_teardown(quiet_words_restart_nothing, end),
         cmocka_unit_test_teardown(unhealthy_beats_count_once_each, end),
         cmocka_unit_test_teardown(a_hold_holds, end),

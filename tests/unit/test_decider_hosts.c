@@ -158,6 +158,75 @@ static void a_restarted_agent_is_taken_with_its_first_document(void **state)
     assert_true(is_known(world, NEW, 1));
 }
 
+/* The shell reads the registration for a beat of a container that the decider has not heard of by this id. */
+static void a_beat_of_a_stranger_is_told_apart(void **state)
+{
+    struct world *world = *state;
+    struct heartbeat beat;
+    struct wall wall = {1769195000000};
+    fill_beat(&beat, NEW, 1);
+    assert_true(decider_observe_beat(world->decider, &beat, world->now, wall));
+    beat.seq++;
+    assert_false(decider_observe_beat(world->decider, &beat, world->now, wall));
+    beat.seq++;
+    beat.container_id[0] = beat.container_id[0] == 'f' ? 'e' : 'f';
+    assert_true(decider_observe_beat(world->decider, &beat, world->now, wall));
+    /* A service's own, of the same key. */
+    beat.source[0] = '\0';
+    assert_false(decider_observe_beat(world->decider, &beat, world->now, wall));
+    memory_set_text(beat.container_id, sizeof beat.container_id, ID);
+    assert_true(decider_observe_beat(world->decider, &beat, world->now, wall));
+    memory_set_text(beat.container, sizeof beat.container, "known-by-another-name");
+    memory_set_text(beat.container_id, sizeof beat.container_id, "");
+    assert_true(decider_observe_beat(world->decider, &beat, world->now, wall));
+    beat.container[0] = '\0';
+    assert_false(decider_observe_beat(world->decider, &beat, world->now, wall));
+    say_registration(world, NEW, 1, 1);
+    fill_beat(&beat, OLD, 500); /* or of a newer process, that only a registration can tell */
+    assert_true(decider_observe_beat(world->decider, &beat, world->now, wall));
+}
+
+/* How many alerts of this type, about h1 or its container, wait to be told. */
+static int count_alerts(struct world *world, enum alert_type type, const char *reason)
+{
+    int count = 0;
+    const struct action *action;
+    while ((action = decider_next_action(world->decider)) != NULL) {
+        count += action->kind == ACTION_ALERT && action->alert->type == type &&
+                 strcmp(action->alert->reason, reason) == 0;
+    }
+    return count;
+}
+
+static int count_lost_in_40_secs(struct world *world)
+{
+    int count = 0;
+    for (int i = 0; i < 40; i++) {
+        world->now = mono_add(world->now, 1000);
+        count += count_lost(world);
+    }
+    return count;
+}
+
+/* A host that is gone for good is forgotten once, its opening closed; what speaks is not. */
+static void a_decommissioned_host_is_forgotten(void **state)
+{
+    struct world *world = *state;
+    struct wall wall = {1769195000000};
+    say_registration(world, NEW, 1, 1);
+    assert_false(decider_forget_host(world->decider, "h1", world->now, wall));
+    assert_false(decider_forget_host(world->decider, "h2", world->now, wall));
+    assert_int_equal(1, count_lost_in_40_secs(world));
+    assert_int_equal(1, decider_count(world->decider));
+    assert_true(decider_forget_host(world->decider, "h1", world->now, wall));
+    assert_int_equal(1, count_alerts(world, ALERT_AGENT_RECOVERED, "decommissioned"));
+    assert_int_equal(0, decider_count(world->decider));
+    assert_false(decider_forget_host(world->decider, "h1", world->now, wall));
+    assert_int_equal(0, count_lost_in_40_secs(world)); /* nobody misses it */
+    say_registration(world, NEW, 2, 1);
+    assert_int_equal(1, decider_count(world->decider));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -166,6 +235,8 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_restarted_agent_is_taken_with_its_first_document, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(a_beat_of_a_stranger_is_told_apart, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_decommissioned_host_is_forgotten, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

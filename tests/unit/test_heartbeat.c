@@ -4,6 +4,7 @@
 
 #include <cjson/cJSON.h>
 
+#include "proto/heartbeat_facts.h"
 #include "tests/unit/vectors.h"
 
 /* What is written reads as the same document again, and writes the same bytes. */
@@ -47,6 +48,171 @@ static void mutations_do_no_harm(void **state)
 {
     (void)state;
     vectors_mutate("heartbeat", decode_checked, 100000);
+}
+
+/* The facts are those that the whole reader finds, and so are the refusals. */
+static int facts_checked(const uint8_t *bytes, size_t len)
+{
+    struct heartbeat whole, facts;
+    struct err whole_err = {0}, facts_err = {0};
+    int status = heartbeat_decode((const char *)bytes, len, &whole, &whole_err);
+    assert_int_equal(heartbeat_facts_decode((const char *)bytes, len, &facts, &facts_err), status);
+    assert_string_equal(facts_err.text, whole_err.text);
+    heartbeat_fini(&whole); /* the trees need not be the same */
+    heartbeat_fini(&facts);
+    cleanup_free char *whole_text = heartbeat_encode(&whole, NULL);
+    cleanup_free char *facts_text = heartbeat_encode(&facts, NULL);
+    assert_string_equal(facts_text, whole_text);
+    assert_string_equal(facts.status_word, whole.status_word);
+    assert_int_equal(facts.oom_killed, whole.oom_killed);
+    assert_int_equal(facts.has_exit_code, whole.has_exit_code);
+    assert_int_equal(facts.restart_count, whole.restart_count);
+    return status;
+}
+
+static void facts_are_the_same(void **state)
+{
+    (void)state;
+    vectors_check("heartbeat", facts_checked);
+    vectors_truncate("heartbeat", facts_checked);
+    vectors_mutate("heartbeat", facts_checked, 100000);
+}
+
+/* One byte more, less or other, at every place of a document that has the shape. */
+static void facts_near_the_shape_are_the_same(void **state)
+{
+    (void)state;
+    static const char odd[] = " \r\n\t\"\\{}[]:,.-+0129aeE\x7f\x80\xc3";
+    struct vector vector;
+    vector_read("heartbeat", "good_agent.json", &vector);
+    cleanup_free uint8_t *text = memory_grow(NULL, vector.len + 1, 1);
+    for (size_t at = 0; at <= vector.len; at++) {
+        for (size_t each = 0; each < sizeof odd; each++) { /* also NUL */
+            memcpy(text, vector.bytes, at);
+            text[at] = (uint8_t)odd[each];
+            memcpy(text + at + 1, vector.bytes + at, vector.len - at);
+            vector_try(facts_checked, text, vector.len + 1);
+            if (at < vector.len) {
+                memcpy(text + at + 1, vector.bytes + at + 1, vector.len - at - 1);
+                vector_try(facts_checked, text, vector.len);
+                memmove(text + at, text + at + 1, vector.len - at - 1);
+                vector_try(facts_checked, text, vector.len - 1);
+            }
+        }
+    }
+    free(vector.bytes);
+}
+
+/* Each field of such a document with every odd value. */
+static void facts_of_odd_values_are_the_same(void **state)
+{
+    (void)state;
+    static const char *const odd[] = {
+        "",
+        "null",
+        "true",
+        "false",
+        "truey",
+        "\"\"",
+        "\"x\"",
+        "\"unknown\"",
+        "\"healthy\"",
+        "\"running\"",
+        "\"a\\u0041\"",
+        "\"\x7f\"",
+        "\"\xc3\xa9\"",
+        "\"2026-01-23 19:05:30+01:00\"",
+        "\"1970-01-01T00:00:00Z\"",
+        "\"a word that is far too long for a word\"",
+        "0",
+        "-0",
+        "00",
+        "01",
+        "7",
+        "-7",
+        "5.0",
+        "5.",
+        ".5",
+        "1e3",
+        "-",
+        "2147483647",
+        "2147483648",
+        "-2147483648",
+        "-2147483649",
+        "999999999999999",
+        "1000000000000000",
+        "9007199254740993",
+        "99999999999999999999",
+        "NaN",
+        "-Infinity",
+        "[]",
+        "[1]",
+        "{}",
+        "{\"a\":1}",
+        "{\"a\":1,}",
+        "{\"a\":{\"b\":1}}",
+        "{\"a\":\"b\"}",
+        "{\"a\":-1.25,\"b\":true}",
+        "{\"a\":1.}",
+        "{\"a\":01}",
+        "{\"a\":0.1234567890123456789}",
+        "{\"\":1}",
+        "{\"a\":1,\"a\":2}",
+        "{\"a\" :1}",
+        "{\"a\":1000000000000000}",
+        "{a:1}",
+    };
+    struct vector vector;
+    vector_read("heartbeat", "good_agent.json", &vector);
+    cleanup_free char *text = memory_grow(NULL, vector.len + 64, 1);
+    for (size_t at = 0; at + 2 < vector.len; at++) {
+        if (memcmp(vector.bytes + at, "\":", 2) != 0) {
+            continue;
+        }
+        size_t value = at + 2;
+        size_t end = value;
+        while (end < vector.len - 1 && memcmp(vector.bytes + end, ",\"", 2) != 0) {
+            end++;
+        }
+        for (size_t each = 0; each < sizeof odd / sizeof odd[0]; each++) {
+            int len = snprintf(text, vector.len + 64, "%.*s%s%.*s", (int)value, (const char *)vector.bytes,
+                               odd[each], (int)(vector.len - end), (const char *)vector.bytes + end);
+            vector_try(facts_checked, (const uint8_t *)text, (size_t)len);
+        }
+    }
+    free(vector.bytes);
+}
+
+/* What an agent says has the shape; a tree would show that it was read the long way. */
+static void facts_of_an_agent_need_no_tree(void **state)
+{
+    (void)state;
+    struct heartbeat facts;
+    struct vector vector;
+    vector_read("heartbeat", "good_agent.json", &vector);
+    assert_int_equal(heartbeat_facts_decode((const char *)vector.bytes, vector.len, &facts, NULL), 0);
+    assert_null(facts.checks);
+    assert_null(facts.metrics);
+    assert_string_equal(facts.error, "no such file");
+    assert_int_equal(facts.seq, 4711);
+    heartbeat_fini(&facts);
+    free(vector.bytes);
+}
+
+/* The shape is known up to 4096 bytes: behind that the bounds of the whole reader count. */
+static void facts_of_many_metrics_are_the_same(void **state)
+{
+    (void)state;
+    enum { METRICS = 5000 };
+    cleanup_free char *text = memory_alloc(64 + 6 * METRICS);
+    for (size_t metrics = 1; metrics <= METRICS; metrics += metrics < 700 ? 1 : 100) {
+        size_t len = (size_t)sprintf(text, "{\"service\":\"a\",\"instance_id\":\"1\",\"metrics\":{");
+        for (size_t each = 0; each < metrics; each++) {
+            len += (size_t)sprintf(text + len, "\"a\":1,");
+        }
+        len += (size_t)sprintf(text + len - 1, "}}") - 1;
+        facts_checked((const uint8_t *)text, len);
+    }
 }
 
 static void decode_text(const char *text, struct heartbeat *out)
@@ -384,6 +550,44 @@ static void knows_the_worse(void **state)
     assert_int_equal(heartbeat_worse(BEAT_UNKNOWN, BEAT_STARTING), BEAT_STARTING);
 }
 
+/* Why a check is not well stands beside it, and another reason in its place; a metric is a number or none. */
+static void details_and_metrics_are_read_back(void **state)
+{
+    (void)state;
+    struct heartbeat beat, again;
+    struct err err;
+    double value = -1;
+    heartbeat_init(&beat);
+    memory_set_text(beat.service, sizeof beat.service, "web");
+    memory_set_text(beat.instance_id, sizeof beat.instance_id, "1");
+    beat.status = BEAT_HEALTHY;
+    beat.timestamp.ms = 1790000000000;
+    assert_false(heartbeat_metric(&beat, "load", &value));
+    heartbeat_set_check(&beat, "http", false);
+    heartbeat_set_check_detail(&beat, "http", "refused");
+    heartbeat_set_check_detail(&beat, "http", "timed out");
+    heartbeat_set_check_detail(&beat, "tcp", "reset");
+    heartbeat_set_metric(&beat, "load", 0.5);
+    heartbeat_set_metric(&beat, "load", 1.5);
+    size_t len;
+    cleanup_free char *text = heartbeat_encode(&beat, &len);
+    assert_non_null(strstr(text, "timed out"));
+    assert_null(strstr(text, "refused"));
+    assert_non_null(strstr(text, "reset"));
+    assert_int_equal(0, heartbeat_decode(text, len, &again, &err));
+    assert_true(heartbeat_metric(&again, "load", &value));
+    assert_true(value == 1.5);
+    assert_false(heartbeat_metric(&again, "loads", &value));
+    assert_true(value == 1.5); /* untouched */
+    heartbeat_fini(&again);
+    heartbeat_fini(&beat);
+    static const char ODD[] = "{\"service\":\"web\",\"instance_id\":\"1\",\"status\":\"healthy\","
+                              "\"timestamp\":\"2026-01-23T19:05:30Z\",\"metrics\":{\"load\":\"much\"}}";
+    assert_int_equal(0, heartbeat_decode(ODD, strlen(ODD), &again, &err));
+    assert_false(heartbeat_metric(&again, "load", &value));
+    heartbeat_fini(&again);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -398,9 +602,15 @@ int main(void)
         cmocka_unit_test(mends_broken_text),
         cmocka_unit_test(cuts_between_characters),
         cmocka_unit_test(sets_replace),
+        cmocka_unit_test(details_and_metrics_are_read_back),
         cmocka_unit_test(knows_the_worse),
         cmocka_unit_test(vectors_hold),
         cmocka_unit_test(mutations_do_no_harm),
+        cmocka_unit_test(facts_are_the_same),
+        cmocka_unit_test(facts_near_the_shape_are_the_same),
+        cmocka_unit_test(facts_of_odd_values_are_the_same),
+        cmocka_unit_test(facts_of_an_agent_need_no_tree),
+        cmocka_unit_test(facts_of_many_metrics_are_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

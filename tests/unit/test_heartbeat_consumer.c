@@ -23,18 +23,19 @@ struct told {
     int findings[4];
     int found;
     uint64_t known_change;
-    bool is_known;
+    bool is_strange; /* what the decider says of every beat */
     char held[LIMIT_NAME_SIZE];
 };
 
 static struct told told;
 
-void decider_observe_beat(struct decider *decider, const struct heartbeat *beat, struct mono now,
+bool decider_observe_beat(struct decider *decider, const struct heartbeat *beat, struct mono now,
                           struct wall wall)
 {
     (void)decider, (void)now, (void)wall;
     told.beats++;
     memory_set_text(told.last_beat, sizeof told.last_beat, beat->instance_id);
+    return told.is_strange;
 }
 
 void decider_observe_registration(struct decider *decider, const struct registration *registration,
@@ -69,13 +70,6 @@ void decider_hold(struct decider *decider, const char *kind, const char *name, b
     told.holds += is_held;
     told.releases += !is_held;
     snprintf(told.held, sizeof told.held, "%.20s:%.200s", kind, name);
-}
-
-bool decider_look(const struct decider *decider, const char *container, struct decider_view *out)
-{
-    (void)decider, (void)container;
-    *out = (struct decider_view){.container = container, .container_id = "", .state = "UP"};
-    return told.is_known;
 }
 
 void decider_each(const struct decider *decider, bool (*visit)(void *arg, const struct decider_view *view),
@@ -228,7 +222,7 @@ static int set_up(void **state)
                                                   .warnings = fixture->warnings,
                                                   .check_interval_ms = CHECK_MS};
     fixture->consumer = heartbeat_consumer_new(&consumer);
-    told = (struct told){.is_known = true};
+    told = (struct told){0};
     run_until(fixture, is_ready);
     *state = fixture;
     return 0;
@@ -382,7 +376,7 @@ static void a_document_counts_once(void **state)
     assert_int_equal(2, told.registrations);
 }
 
-static void a_death_asks_for_the_registration_at_once(void **state)
+static void a_death_or_a_stranger_asks_for_the_registration_at_once(void **state)
 {
     struct fixture *fixture = *state;
     static const char *const beats[] = {
@@ -395,6 +389,12 @@ static void a_death_asks_for_the_registration_at_once(void **state)
     put_registration(fixture, 7, 1, "h1");
     told.registrations = 0;
     heartbeat_consumer_message(fixture->consumer, beats[1], strlen(beats[1]));
+    run_for(fixture, has_registration, CHECK_MS);
+    assert_int_equal(1, told.registrations);
+    put_registration(fixture, 8, 2, "h1");
+    told.registrations = 0;
+    told.is_strange = true; /* the decider has not heard of the container */
+    heartbeat_consumer_message(fixture->consumer, beats[0], strlen(beats[0]));
     run_for(fixture, has_registration, CHECK_MS);
     assert_int_equal(1, told.registrations);
 }
@@ -438,7 +438,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_flush_is_noticed_without_anybody_asking, set_up, tear_down),
         cmocka_unit_test_setup_teardown(while_redis_is_away_nothing_is_readable, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_document_counts_once, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_death_asks_for_the_registration_at_once, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_death_or_a_stranger_asks_for_the_registration_at_once, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(bad_messages_harm_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(holds_are_read_with_the_keys_they_cover, set_up, tear_down),
     };

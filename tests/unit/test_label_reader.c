@@ -109,6 +109,32 @@ static void watching(void **state)
     }
 }
 
+/* Compose's own name of the service is told where the identity is another. */
+static void compose_service_where_it_is_hidden(void **state)
+{
+    (void)state;
+    static const struct {
+        struct pair labels[3];
+        const char *wanted;
+    } CASES[] = {
+        {{{"com.docker.compose.service", "api"}, {"com.docker.compose.container-number", "2"}}, ""},
+        {{{"com.docker.compose.service", "api"}}, "api"},
+        {{{"com.docker.compose.service", "api"},
+          {"com.docker.compose.container-number", "2"},
+          {"defib.service", "shop-api"}},
+         "api"},
+        {{{"defib.service", "shop-api"}}, ""},
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        struct label_list list = make(CASES[i].labels, 3);
+        struct container_spec spec;
+        container_spec_init(&spec);
+        label_reader_spec(&list, &spec, NULL, NULL);
+        assert_string_equal(CASES[i].wanted, spec.compose_service);
+        label_list_fini(&list);
+    }
+}
+
 static void every_label_is_read(void **state)
 {
     (void)state;
@@ -122,6 +148,7 @@ static void every_label_is_read(void **state)
         {"defib.restart.backoff", "1,2.5,30"},
         {"defib.oneshot", "true"},
         {"com.docker.compose.project", "shop"},
+        {"com.docker.compose.service", "web"},
         {"com.docker.compose.depends_on", "db:service_healthy:false,cache:service_started:true"},
         {"defib.depends_on", " queue , mail:restart "},
         {"defib.check.http", "http://:80/"},
@@ -142,6 +169,7 @@ static void every_label_is_read(void **state)
     assert_int_equal(2500, spec.backoff_ms[1]);
     assert_true(spec.is_oneshot);
     assert_string_equal("shop", spec.compose_project);
+    assert_string_equal("web", spec.compose_service);
     assert_string_equal("db,cache:restart,queue,mail:restart", spec.depends_on);
 }
 
@@ -167,6 +195,9 @@ static void what_others_use_is_read_too(void **state)
                                        {"autoheal", "true"},
                                        {"defib.restart", "deny"}};
     static const struct pair ONEOFF[] = {{"com.docker.compose.oneoff", "True"}};
+    static const struct pair SERVICE[] = {{"com.docker.compose.oneoff", "False"},
+                                          {"com.docker.compose.depends_on", "db,:true,cache:x:true"}};
+    static const struct pair DEUNHEALTH[] = {{"deunhealth.restart.on.unhealthy", "true"}};
     struct container_spec spec;
     char told[TOLD_SIZE];
     read(AUTOHEAL, 2, &spec, told);
@@ -178,6 +209,28 @@ static void what_others_use_is_read_too(void **state)
     read(ONEOFF, 1, &spec, told);
     assert_true(spec.is_oneshot);
     assert_string_equal("", told);
+    read(DEUNHEALTH, 1, &spec, told);
+    assert_int_equal(RESTART_LABEL_ALLOW, spec.restart);
+    assert_string_equal("", told);
+    read(SERVICE, 2, &spec, told); /* an edge without a name ends it; what stood before is good */
+    assert_false(spec.is_oneshot);
+    assert_string_equal("db", spec.depends_on);
+    assert_non_null(strstr(told, "com.docker.compose.depends_on=db,:true"));
+}
+
+static void a_name_has_up_to_255_bytes(void **state)
+{
+    (void)state;
+    for (size_t more = 0; more < 2; more++) {
+        char value[LIMIT_NAME_SIZE + 1] = "";
+        memset(value, 'n', LIMIT_NAME_SIZE - 1 + more);
+        struct pair label = {"defib.service", value};
+        struct label_list list = make(&label, 1);
+        struct label_identity identity;
+        label_reader_identity(&list, "web", "", &identity);
+        assert_string_equal(more == 0 ? value : "web", identity.service);
+        label_list_fini(&list);
+    }
 }
 
 /* Each is reported by name, value and what is allowed, and treated as absent. */
@@ -196,6 +249,14 @@ static void malformed_values(void **state)
         {{"defib.stop_timeout", ""}, "seconds from 0 to 86400"},
         {{"defib.stop_timeout", "."}, "seconds from 0 to 86400"},
         {{"defib.stop_timeout", "1e5"}, "seconds from 0 to 86400"},
+        {{"defib.stop_timeout", "00000000000000000000000000000001"}, "seconds from 0 to 86400"},
+        {{"defib.stop_timeout", "1.2.3"}, "seconds from 0 to 86400"},
+        {{"defib.restart.max_attempts", ""}, "whole numbers from 0 to 1000"},
+        {{"defib.restart.max_attempts", "0000000001"}, "whole numbers from 0 to 1000"},
+        {{"defib.service", ""}, "1 to 255 bytes"},
+        {{"defib.instance", "a\x7f"}, "1 to 255 bytes"},
+        {{"defib.depends_on", "db:rastart"}, "comma-separated names"},
+        {{"com.docker.compose.depends_on", ":service_started:true"}, "comma-separated names"},
         {{"defib.start_grace", "86401"}, "seconds from 0 to 86400"},
         {{"defib.start_grace", "inf"}, "seconds from 0 to 86400"},
         {{"defib.unhealthy_grace", "nan"}, "seconds from 0 to 86400"},
@@ -207,6 +268,9 @@ static void malformed_values(void **state)
         {{"defib.oneshot", "perhaps"}, "true and false"},
         {{"defib.enable", "2"}, "true and false"},
         {{"autoheal", "maybe"}, "true and false"},
+        {{"autoheal", "ture"}, "true and false"},
+        {{"autoheal", "\"true\""}, "true and false; the quotes are part of the value"},
+        {{"deunhealth.restart.on.unhealthy", "'true'"}, "true and false; the quotes are part of the value"},
         {{"defib.service", "a b"}, "1 to 255 bytes"},
         {{"defib.depends_on", "a b"}, "comma-separated names"},
     };
@@ -244,6 +308,10 @@ static void unknown_labels_name_the_nearest(void **state)
         {"defib.restart.max_attempt", "did you mean defib.restart.max_attempts?"},
         {"defib.heartbeats", "did you mean defib.heartbeat?"},
         {"defib.check.", "did you mean defib.check.<name>?"},
+        {"defib.limits.age", "did you mean defib.limit.<name>?"},
+        {"autoheall", "did you mean autoheal?"},
+        {"autoheal.stop.timeuot", "did you mean autoheal.stop.timeout?"},
+        {"deunhealth.restart.on.unhealty", "did you mean deunhealth.restart.on.unhealthy?"},
     };
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
         struct pair label = {CASES[i].name, "1"};
@@ -255,6 +323,22 @@ static void unknown_labels_name_the_nearest(void **state)
             fail_msg("%s: %s", CASES[i].name, told);
         }
     }
+}
+
+/* The first complaint stays in the spec, where everybody can read it; nothing stays of what is of use. */
+static void the_first_complaint_is_kept(void **state)
+{
+    (void)state;
+    struct container_spec spec;
+    char told[TOLD_SIZE];
+    const struct pair bad[] = {{"defib.stop_timeout", "z\xc3\xb6lf\n"}, {"defib.restrat", "deny"}};
+    read(bad, 2, &spec, told);
+    assert_string_equal(spec.complaint,
+                        "label defib.stop_timeout=z??lf? is not used: allowed are seconds from 0 "
+                        "to 86400");
+    const struct pair good[] = {{"defib.stop_timeout", "5"}};
+    read(good, 1, &spec, told);
+    assert_string_equal(spec.complaint, "");
 }
 
 static void sizes_are_bounded(void **state)
@@ -294,12 +378,15 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(identity_by_label_compose_and_name),
         cmocka_unit_test(prefix_stands_before_a_compose_number),
+        cmocka_unit_test(compose_service_where_it_is_hidden),
         cmocka_unit_test(watching),
         cmocka_unit_test(every_label_is_read),
         cmocka_unit_test(no_label_says_nothing),
         cmocka_unit_test(what_others_use_is_read_too),
+        cmocka_unit_test(a_name_has_up_to_255_bytes),
         cmocka_unit_test(malformed_values),
         cmocka_unit_test(unknown_labels_name_the_nearest),
+        cmocka_unit_test(the_first_complaint_is_kept),
         cmocka_unit_test(sizes_are_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -266,6 +266,7 @@ static void file_and_image_equal_the_memory(void **state)
         size_t len;
         cleanup_free uint8_t *compact = outcome_log_image(log, &len);
         assert_true(len <= image.len + OUTCOME_RECORD_MAX);
+        assert_int_equal(len, outcome_log_image_bytes(log));
         assert_int_equal(outcome_log_load(from_file, image.bytes, image.len), 0);
         assert_int_equal(outcome_log_load(from_image, compact, len), 0);
         for (unsigned number = 0; number < 20; number++) {
@@ -306,6 +307,95 @@ static void noise_is_never_a_record(void **state)
     }
 }
 
+/* A bit-exact record that says what none of ours does: of another kind, or shorter than its fields. */
+static size_t seal(uint8_t *record, uint8_t kind, size_t body)
+{
+    record[0] = 'D';
+    record[1] = 0xF1;
+    record[2] = kind;
+    record[3] = (uint8_t)body;
+    record[4] = (uint8_t)(body >> 8);
+    uint32_t crc = UINT32_MAX;
+    for (size_t i = 0; i < 5 + body; i++) {
+        crc ^= record[i];
+        for (int bit = 0; bit < 8; bit++) {
+            crc = crc >> 1 ^ (0xedb88320 & -(crc & 1));
+        }
+    }
+    for (size_t i = 0; i < 4; i++) {
+        record[5 + body + i] = (uint8_t)(~crc >> 8 * i);
+    }
+    return 5 + body + 4;
+}
+
+static void what_a_later_version_wrote_is_passed_over(void **state)
+{
+    (void)state;
+    struct outcome good = outcome_of(1, ANSWER_OK);
+    uint8_t whole[OUTCOME_RECORD_MAX], file[3 * OUTCOME_RECORD_MAX];
+    struct outcome_log *log = outcome_log_new(4);
+    size_t whole_len = outcome_log_put(log, &good, whole);
+    outcome_log_free(log);
+    static const struct {
+        uint8_t kind;
+        size_t body;
+    } CASES[] = {{3, 20}, {1, 15}, {1, 30}, {1, 60}, {2, 7}, {2, 0}};
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        memcpy(file, whole, whole_len);
+        memset(file, 0xff, CASES[i].body + 9);
+        memcpy(file + 5, whole + 5, CASES[i].body); /* as a good one begins */
+        size_t strange = seal(file, CASES[i].kind, CASES[i].body);
+        memcpy(file + strange, whole, whole_len);
+        log = outcome_log_new(4);
+        assert_int_equal(strange, outcome_log_load(log, file, strange + whole_len));
+        assert_int_equal(1, outcome_log_count(log));
+        struct outcome found;
+        assert_true(outcome_log_find(log, &good.id, &found));
+        assert_same(&good, &found);
+        assert_int_equal(3, outcome_log_epoch(log));
+        outcome_log_free(log);
+    }
+    /* a text that claims more than there is room for, or than there is */
+    for (uint8_t claim = 0; claim < 2; claim++) {
+        memcpy(file, whole, whole_len);
+        size_t op_at = 5 + 16 + 4 * 8;
+        file[op_at] = claim == 0 ? 60 : 0;
+        file[op_at + 1] = claim == 0 ? 0 : 9;
+        size_t strange = seal(file, 1, whole_len - 9);
+        log = outcome_log_new(4);
+        assert_int_equal(strange, outcome_log_load(log, file, strange));
+        assert_int_equal(0, outcome_log_count(log));
+        outcome_log_free(log);
+    }
+}
+
+static void a_record_longer_than_any_of_ours_is_none(void **state)
+{
+    (void)state;
+    static uint8_t file[2 * OUTCOME_RECORD_MAX];
+    size_t len = seal(file, 2, OUTCOME_RECORD_MAX);
+    struct outcome_log *log = outcome_log_new(4);
+    assert_int_equal(len, outcome_log_load(log, file, len));
+    assert_int_equal(0, outcome_log_epoch(log));
+    outcome_log_free(log);
+}
+
+static void all_open_intents_are_kept_past_the_bound(void **state)
+{
+    (void)state;
+    struct outcome_log *log = outcome_log_new(2);
+    uint8_t record[OUTCOME_RECORD_MAX];
+    for (unsigned i = 0; i < 4; i++) {
+        struct outcome open = outcome_of(i, ANSWER_ACCEPTED);
+        outcome_log_put(log, &open, record);
+    }
+    assert_int_equal(4, outcome_log_count(log));
+    size_t open = 0;
+    outcome_log_each_open(log, count_open, &open);
+    assert_int_equal(4, open);
+    outcome_log_free(log);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -318,6 +408,9 @@ int main(void)
         cmocka_unit_test(survives_a_flipped_bit),
         cmocka_unit_test(file_and_image_equal_the_memory),
         cmocka_unit_test(noise_is_never_a_record),
+        cmocka_unit_test(what_a_later_version_wrote_is_passed_over),
+        cmocka_unit_test(a_record_longer_than_any_of_ours_is_none),
+        cmocka_unit_test(all_open_intents_are_kept_past_the_bound),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

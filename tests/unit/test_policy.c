@@ -116,6 +116,14 @@ static const struct {
     {STATE_UP, E(PAUSED, .reason = "paused"), STATE_HELD, POLICY_HELD, "paused"},
     {STATE_UP, E(HOLD, .reason = "hold"), STATE_HELD, POLICY_HELD, "hold"},
     {STATE_UP, E(THAW), STATE_STARTING, POLICY_NOTHING, "started"},
+    {STATE_STARTING, E(STALE, .cause = CAUSE_STALE_NETWORK), STATE_FAILED, POLICY_NOTHING, "stale_network"},
+    {STATE_UP, E(STALE, .cause = CAUSE_STALE_NETWORK), STATE_FAILED, POLICY_NOTHING, "stale_network"},
+    {STATE_UP, E(STALE, .cause = CAUSE_DEPENDENCY), STATE_FAILED, POLICY_NOTHING, "dependency_restarted"},
+    {STATE_UP, E(FRESH), STATE_N, POLICY_NOTHING, NULL},
+    {STATE_DOWN, E(STALE, .cause = CAUSE_STALE_NETWORK), STATE_N, POLICY_NOTHING, NULL},
+    {STATE_FAILED, E(STALE, .cause = CAUSE_STALE_NETWORK), STATE_N, POLICY_NOTHING, NULL},
+    {STATE_FAILED, E(FRESH), STATE_N, POLICY_NOTHING, NULL}, /* its failure is its own */
+    {STATE_HELD, E(STALE, .cause = CAUSE_STALE_NETWORK), STATE_N, POLICY_NOTHING, NULL},
     {STATE_UP, E(GONE), STATE_REMOVED, POLICY_REMOVE, "removed"},
     {STATE_UP, E(DONE), STATE_N, POLICY_NOTHING, NULL},
     {STATE_SUSPECT, E(GOOD), STATE_UP, POLICY_NOTHING, "healthy"},
@@ -334,11 +342,178 @@ static void names(void **state)
     assert_string_equal("MISS", policy_event_name(EVENT_MISS));
     assert_string_equal("", policy_state_name(STATE_N));
     assert_string_equal("start_timeout", policy_cause_name(CAUSE_START_TIMEOUT));
+    assert_string_equal("", policy_action_name(POLICY_ACTION_N));
+    assert_string_equal("", policy_event_name(EVENT_N));
+    assert_string_equal("", policy_cause_name((enum failure_cause)99));
+}
+
+/* Docker's HEALTHCHECK has its retries behind it; defib.unhealthy_grace waits all the same. */
+static void unhealthy_grace_waits_and_is_measured_from_the_first_word(void **state)
+{
+    (void)state;
+    struct policy_terms terms = TERMS;
+    terms.unhealthy_grace_ms = 30000;
+    struct policy_memory memory = in(STATE_UP);
+    const struct policy_event sick = {.kind = EVENT_SICK}, timer = {.kind = EVENT_TIMER};
+    struct policy_verdict verdict = policy_step(&terms, &memory, &sick, (struct mono){1000000});
+    assert_int_equal(STATE_SUSPECT, memory.state);
+    assert_string_equal("unhealthy_grace", verdict.reason);
+    assert_int_equal(1030000, verdict.wake_at.ms);
+    policy_step(&terms, &memory, &sick, (struct mono){1020000}); /* said again, it begins nothing anew */
+    assert_int_equal(1000000, memory.sick_since.ms);
+    policy_step(&terms, &memory, &timer, (struct mono){1029999});
+    assert_int_equal(STATE_SUSPECT, memory.state);
+    policy_step(&terms, &memory, &timer, (struct mono){1030000});
+    assert_int_equal(STATE_FAILED, memory.state);
+    assert_int_equal(CAUSE_UNHEALTHY, memory.cause);
+    memory = in(STATE_UP); /* well again in time */
+    policy_step(&terms, &memory, &sick, (struct mono){1000000});
+    const struct policy_event good_word = {.kind = EVENT_GOOD};
+    policy_step(&terms, &memory, &good_word, (struct mono){1010000});
+    policy_step(&terms, &memory, &timer, (struct mono){1030000});
+    assert_int_equal(STATE_UP, memory.state);
+    assert_int_equal(0, memory.sick_since.ms);
+    memory = in(STATE_UP); /* a word after the time is enough, without a timer */
+    policy_step(&terms, &memory, &sick, (struct mono){1000000});
+    policy_step(&terms, &memory, &sick, (struct mono){1030000});
+    assert_int_equal(STATE_FAILED, memory.state);
+}
+
+/* An agent that gave no cause: an exit that an operator's stop has as well is held, any other is a failure.
+ */
+static void without_a_cause_the_exit_code_decides(void **state)
+{
+    (void)state;
+    static const struct {
+        enum stop_class class;
+        bool has_exit_code, is_docker_acting;
+        int exit_code;
+        enum policy_state wanted;
+    } CASES[] = {
+        {STOP_UNKNOWN, true, false, 0, STATE_HELD}, {STOP_UNKNOWN, true, false, 130, STATE_HELD},
+        {STOP_NONE, true, false, 143, STATE_HELD},  {STOP_UNKNOWN, true, false, 137, STATE_DOWN},
+        {STOP_NONE, true, false, 1, STATE_DOWN},    {STOP_UNKNOWN, false, false, 0, STATE_DOWN},
+        {STOP_UNKNOWN, true, true, 0, STATE_DOWN},  {STOP_CRASH, true, false, 0, STATE_DOWN},
+    };
+    static const enum policy_state FROM[] = {STATE_UP, STATE_DOWN, STATE_COOLDOWN};
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0] * 3; i++) {
+        size_t row = i / 3;
+        struct policy_memory memory = in(FROM[i % 3]);
+        struct policy_event event = died(CASES[row].class, CASES[row].exit_code);
+        event.has_exit_code = CASES[row].has_exit_code;
+        event.is_docker_acting = CASES[row].is_docker_acting;
+        step(&memory, event, 1000000);
+        bool stays = FROM[i % 3] == STATE_COOLDOWN && CASES[row].wanted == STATE_DOWN;
+        assert_int_equal(stays ? STATE_COOLDOWN : CASES[row].wanted, memory.state);
+        assert_true(memory.state != STATE_HELD || strcmp(memory.reason, "unknown_stop") == 0);
+    }
+}
+
+/* The thaw takes a silence back, and nothing else; what was sent is judged by its outcome. */
+static void a_thaw_takes_back_what_only_silence_told(void **state)
+{
+    (void)state;
+    struct policy_memory memory = in(STATE_UP);
+    for (int64_t ms = 1000000; memory.state != STATE_FAILED; ms += 15000) {
+        kind(&memory, EVENT_MISS, ms);
+    }
+    assert_int_equal(CAUSE_MISSING, memory.cause);
+    kind(&memory, EVENT_OPEN, 1100000);
+    struct policy_memory sent = memory;
+    struct policy_verdict verdict = step(&memory, (struct policy_event){.kind = EVENT_THAW}, 1100001);
+    assert_int_equal(POLICY_GIVEN_BACK, verdict.action);
+    assert_int_equal(STATE_STARTING, memory.state);
+    assert_int_equal(0, memory.attempts);
+    sent.is_sent = true;
+    kind(&sent, EVENT_THAW, 1100002);
+    assert_int_equal(STATE_RESTARTING, sent.state);
+    assert_int_equal(1, sent.attempts);
+    struct policy_memory dead = in(STATE_RESTARTING);
+    kind(&dead, EVENT_THAW, 1000001);
+    assert_int_equal(STATE_RESTARTING, dead.state);
+}
+
+/* After a cooldown that it lived through, it is begun anew where it was started meanwhile; else tried again.
+ */
+static void a_cooldown_ends_by_what_is_known_then(void **state)
+{
+    (void)state;
+    struct policy_memory memory = in(STATE_COOLDOWN);
+    struct mono until = memory.cooldown_until;
+    step(&memory, (struct policy_event){.kind = EVENT_RUNNING, .maker = MADE_BY_DOCKER, .age_ms = 0},
+         1001000);
+    assert_int_equal(STATE_COOLDOWN, memory.state);
+    struct policy_memory dead = memory;
+    kind(&memory, EVENT_TIMER, until.ms);
+    assert_int_equal(STATE_STARTING, memory.state);
+    assert_int_equal(0, memory.attempts);
+    step(&dead, died(STOP_CRASH, 1), until.ms - 1); /* and died again before its end */
+    kind(&dead, EVENT_TIMER, until.ms);
+    assert_int_equal(STATE_DOWN, dead.state);
+    kind(&dead, EVENT_TIMER, until.ms);
+    assert_int_equal(STATE_FAILED, dead.state);
+    struct policy_memory silent = in(STATE_COOLDOWN);
+    silent.cause = CAUSE_UNHEALTHY;
+    kind(&silent, EVENT_TIMER, silent.cooldown_until.ms);
+    assert_int_equal(STATE_FAILED, silent.state);
+    assert_int_equal(CAUSE_UNHEALTHY, silent.cause);
+}
+
+/* A cooldown that was loaded while it stood at the gates holds it there, too. */
+static void no_attempt_begins_inside_a_cooldown(void **state)
+{
+    (void)state;
+    struct policy_memory memory = in(STATE_FAILED);
+    memory.cooldown_until = (struct mono){2000000};
+    struct policy_verdict verdict = step(&memory, (struct policy_event){.kind = EVENT_OPEN}, 1000000);
+    assert_int_equal(STATE_COOLDOWN, memory.state);
+    assert_int_equal(POLICY_NOTHING, verdict.action);
+    assert_int_equal(2000000, verdict.wake_at.ms);
+    assert_int_equal(0, memory.attempts);
+    memory = in(STATE_FAILED);
+    memory.attempts = 3;
+    memory.cooldown_until = (struct mono){1000000}; /* it is over: a fresh budget with the next failure */
+    kind(&memory, EVENT_GOOD, 1000001);
+    step(&memory, (struct policy_event){.kind = EVENT_SICK}, 1000002);
+    assert_int_equal(STATE_FAILED, memory.state);
+    assert_int_equal(0, memory.attempts);
+}
+
+/* It is to be restarted for its parent: its own good health says nothing against that. */
+static void a_cascade_is_not_healed_by_beats(void **state)
+{
+    (void)state;
+    const struct policy_event stale = {.kind = EVENT_STALE, .cause = CAUSE_STALE_NETWORK};
+    struct policy_memory memory = in(STATE_UP);
+    step(&memory, stale, 1000000);
+    kind(&memory, EVENT_GOOD, 1001000);
+    kind(&memory, EVENT_WARMING, 1001000);
+    assert_int_equal(STATE_FAILED, memory.state);
+    kind(&memory, EVENT_OPEN, 1002000);
+    assert_int_equal(STATE_RESTARTING, memory.state);
+    kind(&memory, EVENT_GOOD, 1003000);
+    assert_int_equal(STATE_RESTARTING, memory.state);
+    assert_int_equal(1, memory.attempts);
+    kind(&memory, EVENT_ABORTED, 1004000);
+    kind(&memory, EVENT_FRESH, 1005000);
+    assert_int_equal(STATE_STARTING, memory.state);
+    assert_int_equal(0, memory.attempts);
+    kind(&memory, EVENT_GOOD, 1006000);
+    assert_int_equal(STATE_UP, memory.state);
+    step(&memory, stale, 1007000);
+    step(&memory, died(STOP_CRASH, 1), 1008000); /* now it has a failure of its own */
+    assert_int_equal(STATE_DOWN, memory.state);
 }
 
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_cascade_is_not_healed_by_beats),
+        cmocka_unit_test(unhealthy_grace_waits_and_is_measured_from_the_first_word),
+        cmocka_unit_test(without_a_cause_the_exit_code_decides),
+        cmocka_unit_test(a_thaw_takes_back_what_only_silence_told),
+        cmocka_unit_test(a_cooldown_ends_by_what_is_known_then),
+        cmocka_unit_test(no_attempt_begins_inside_a_cooldown),
         cmocka_unit_test(every_cell),
         cmocka_unit_test(misses_and_bad_beats_reach_their_thresholds),
         cmocka_unit_test(the_start_deadline),

@@ -460,15 +460,18 @@ static void kill_under_pipelined_load_answers_every_command_once(void **state)
     }
     fixture->wanted = 100;
     run_until(fixture, is_answered);
-    assert_true(fixture->answers < sent);
+    kill(fixture->server.pid, SIGSTOP); /* what follows it does not answer any more */
+    for (int more = sent + 30000; sent < more; sent++) {
+        assert_int_equal(0, command(fixture->link, count_and_try_again, fixture, "SET", "key", "value"));
+    }
     redis_server_kill(&fixture->server);
-    for (; sent < 60050; sent++) { /* not yet known to be dead */
+    for (int more = sent + 50; sent < more; sent++) { /* not yet known to be dead */
         assert_int_equal(0, command(fixture->link, count_and_try_again, fixture, "SET", "key", "value"));
     }
     fixture->wanted = 1;
     run_until(fixture, is_down_told);
     assert_int_equal(sent, fixture->answers + fixture->losses);
-    assert_true(fixture->losses >= 50);
+    assert_true(fixture->losses >= 30050);
     assert_int_equal(fixture->losses, fixture->refused);
     fixture->messages = mono_add(clock_mono_now(), 100).ms;
     run_until(fixture, has_waited);
@@ -484,7 +487,12 @@ static void a_restarted_server_has_another_run_id(void **state)
     redis_server_kill(&fixture->server);
     fixture->wanted = 1;
     run_until(fixture, is_down_told);
-    assert_reason(fixture, "closed by server");
+    /* what the kernel says depends on who was about to say something */
+    bool is_its_end = strstr(fixture->reason, "closed by server") != NULL ||
+                      strstr(fixture->reason, "reset") != NULL || strstr(fixture->reason, "pipe") != NULL;
+    if (!is_its_end && fixture->downs == 1) { /* the first try to come back may have failed already */
+        fail_msg("'%s'", fixture->reason);
+    }
     assert_string_equal(before, redis_link_run_id(fixture->link));
     assert_int_equal(MONO_NEVER.ms, redis_link_up_since(fixture->link).ms);
     redis_server_start(&fixture->server, NULL);
@@ -540,6 +548,43 @@ static void a_silent_server_is_noticed_when_idle(void **state)
         fixture->link = NULL;
         fixture->downs = 0;
     }
+}
+
+static int count_pings(const struct fixture *fixture)
+{
+    char line[512];
+    snprintf(line, sizeof line,
+             "redis-cli -s %s INFO commandstats | sed -n 's/^cmdstat_ping:calls=\\([0-9]*\\).*/\\1/p'",
+             fixture->server.path);
+    FILE *file = popen(line, "re");
+    int count = -1;
+    assert_non_null(file);
+    assert_int_equal(1, fscanf(file, "%d", &count));
+    pclose(file);
+    return count;
+}
+
+/* What answers is there: PING is for a server that has been quiet. */
+static void a_link_in_use_asks_for_no_sign_of_life(void **state)
+{
+    struct fixture *fixture = *state;
+    redis_server_start(&fixture->server, NULL);
+    struct redis_link_options options = options_of(fixture);
+    options.ping_interval_ms = 1000;
+    fixture->link = redis_link_open(fixture->loop, &options);
+    run_until(fixture, is_up);
+    int before = count_pings(fixture);
+    for (int i = 0; i < 60; i++) {
+        fixture->wanted = i + 1;
+        assert_int_equal(0, command(fixture->link, count_answer, fixture, "GET", "k", NULL));
+        run_until(fixture, is_answered);
+        fixture->messages = mono_add(clock_mono_now(), 40).ms;
+        run_until(fixture, has_waited);
+    }
+    assert_int_equal(before, count_pings(fixture));
+    fixture->messages = mono_add(clock_mono_now(), 2100).ms;
+    run_until(fixture, has_waited);
+    assert_true(count_pings(fixture) > before);
 }
 
 static void a_stall_of_our_own_is_not_the_servers(void **state)
@@ -729,6 +774,11 @@ static bool are_both_up(struct fixture *fixture)
     return redis_link_is_up(fixture->link) && redis_link_is_up(fixture->other);
 }
 
+static bool is_heard(struct fixture *fixture)
+{
+    return fixture->messages >= fixture->wanted;
+}
+
 static bool is_all_heard(struct fixture *fixture)
 {
     return fixture->messages >= PUBLISHED;
@@ -762,6 +812,7 @@ static void published_messages_come_whole_and_in_order(void **state)
         if (i % 500 == 499) {
             fixture->wanted = (int)i - 20000;
             run_until(fixture, is_answered);
+            run_until(fixture, is_heard); /* or Redis cuts who listens too slowly */
         }
     }
     run_until(fixture, is_all_heard);
@@ -877,11 +928,52 @@ static void tls_carries_traffic_and_checks_the_name(void **state)
     unlink(key);
 }
 
+/* hiredis alone would read whatever somebody wrote there, half a gigabyte if he likes. */
+static void an_answer_that_is_too_large_costs_the_connection(void **state)
+{
+    struct fixture *fixture = *state;
+    enum { LIMIT = 100000 };
+    static char value[2 * LIMIT];
+    memset(value, 'x', sizeof value);
+    redis_server_start(&fixture->server, NULL);
+    struct redis_link_options options = options_of(fixture);
+    options.max_reply_bytes = LIMIT;
+    fixture->link = redis_link_open(fixture->loop, &options);
+    run_until(fixture, is_up);
+    const char *set[] = {"SET", "key", value};
+    const size_t lens[] = {3, 3, LIMIT - 1000};
+    const char *get[] = {"GET", "key"};
+    const char *append[] = {"APPEND", "key", "0123456789"};
+    for (int i = 0; i < 20; i++) { /* each within the limit, all together far over it */
+        assert_int_equal(redis_link_command(fixture->link, count_answer, fixture, 3, set, lens), 0);
+        assert_int_equal(redis_link_command(fixture->link, count_answer, fixture, 2, get, NULL), 0);
+    }
+    fixture->wanted = 40;
+    run_until(fixture, is_answered);
+    assert_int_equal(fixture->losses, 0);
+    const size_t more[] = {6, 3, 10};
+    assert_int_equal(redis_link_command(fixture->link, count_answer, fixture, 3, append, more), 0);
+    for (int i = 0; i < 4; i++) {
+        const size_t large[] = {6, 3, LIMIT / 2};
+        const char *grow[] = {"APPEND", "key", value};
+        assert_int_equal(redis_link_command(fixture->link, count_answer, fixture, 3, grow, large), 0);
+    }
+    assert_int_equal(redis_link_command(fixture->link, count_answer, fixture, 2, get, NULL), 0);
+    fixture->wanted = 46;
+    run_until(fixture, is_answered);
+    assert_int_equal(fixture->losses, 1);
+    fixture->wanted = 1;
+    run_until(fixture, is_down_told);
+    assert_non_null(strstr(fixture->reason, "an answer of over 100000 bytes"));
+    run_until(fixture, is_up);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(an_answer_that_is_too_large_costs_the_connection),
         TEST(answers_have_their_types),
         TEST(every_answer_belongs_to_its_question),
         TEST(tcp_peer_by_name_with_every_address_tried),
@@ -897,6 +989,7 @@ int main(void)
         TEST(a_restarted_server_has_another_run_id),
         TEST(a_stopped_server_meets_the_command_deadline),
         TEST(a_silent_server_is_noticed_when_idle),
+        TEST(a_link_in_use_asks_for_no_sign_of_life),
         TEST(a_stall_of_our_own_is_not_the_servers),
         TEST(failing_a_link_in_a_callback_starts_over),
         TEST(a_full_queue_refuses),

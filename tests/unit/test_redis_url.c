@@ -40,6 +40,17 @@ static void takes_good_ones_apart(void **state)
         {"redis://u:p@[fe80::1%eth0]:7/1",
          {.host = "fe80::1%eth0", .port = 7, .user = "u", .password = "p", .db = 1},
          "[fe80::1%eth0]:7/1"},
+        {"redis+sentinel://me:pw@a,b:7,[::1]/main/3",
+         {.user = "me",
+          .password = "pw",
+          .db = 3,
+          .master = "main",
+          .sentinel_count = 3,
+          .sentinels = {{"a", 26379}, {"b", 7}, {"::1", 26379}}},
+         "Sentinel main"},
+        {"rediss+sentinel://a/m?db=2",
+         {.is_tls = true, .db = 2, .master = "m", .sentinel_count = 1, .sentinels = {{"a", 26379}}},
+         "Sentinel m"},
         {"unix:///run/redis.sock", {.path = "/run/redis.sock"}, "unix:/run/redis.sock/0"},
         {"unix:///a%20b?db=3", {.path = "/a b", .db = 3}, "unix:/a b/3"},
         {"unix://u:p@/run/r", {.path = "/run/r", .user = "u", .password = "p"}, "unix:/run/r/0"},
@@ -57,6 +68,12 @@ static void takes_good_ones_apart(void **state)
         assert_int_equal(CASES[i].url.port, url.port);
         assert_int_equal(CASES[i].url.db, url.db);
         assert_int_equal(CASES[i].url.is_tls, url.is_tls);
+        assert_string_equal(CASES[i].url.master, url.master);
+        assert_int_equal(CASES[i].url.sentinel_count, url.sentinel_count);
+        for (size_t n = 0; n < url.sentinel_count; n++) {
+            assert_string_equal(CASES[i].url.sentinels[n].host, url.sentinels[n].host);
+            assert_int_equal(CASES[i].url.sentinels[n].port, url.sentinels[n].port);
+        }
         char described[128];
         redis_url_describe(&url, described, sizeof described);
         assert_string_equal(CASES[i].described, described);
@@ -73,7 +90,13 @@ static void refuses_bad_ones_and_keeps_the_password(void **state)
         {"redis:/h", "begin with"},
         {"127.0.0.1:6379", "begin with"},
         {"http://h", "begin with"},
-        {"redis+sentinel://h:26379/mymaster", "Sentinel"},
+        {"redis+sentinel://h:26379", "name"},
+        {"redis+sentinel://h:26379/", "name"},
+        {"redis+sentinel:///mymaster", "host"},
+        {"redis+sentinel://a,,b/mymaster", "host"},
+        {"redis+sentinel://a,b:x/mymaster", "port"},
+        {"redis+sentinel://u:secret@a,b/mymaster/x", "database"},
+        {"redis+sentinel://1,2,3,4,5,6,7,8,9/m", "at most 8"},
         {"redis://", "host"},
         {"redis://:6379", "host"},
         {"redis://u:secret@", "host"},

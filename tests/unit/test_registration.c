@@ -129,6 +129,40 @@ static void peeks_only_what_the_encoder_writes(void **state)
     }
 }
 
+static void peeks_at_counters(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        size_t count; /* of a: 1, b: -2, ... */
+    } rows[] = {
+        {"{\"host\":\"h\",\"counters\":{\"a\":1,\"b\":-2},\"containers\":[]}", 2},
+        {"{\"host\":\"h\",\"counters\":{\"a\":1},", 1},
+        {"{\"host\":\"h\",\"counters\":{\"a\":1,\"b\":x}", 1},
+        {"{\"host\":\"h\",\"counters\":{\"a\":1.5}", 0},
+        {"{\"host\":\"h\",\"counters\":{\"a\":1", 0}, /* cut off: it may go on */
+        {"{\"host\":\"h\",\"counters\":{", 0},
+        {"{\"host\":\"h\",\"counters\":{}", 0},
+        {"{\"host\":\"h\",\"counters\":[1]", 0},
+        {"{\"host\":\",\\\"counters\\\":{\\\"a\\\":1}\"}", 0}, /* within a text */
+        {"", 0},
+    };
+    struct registration_counter counters[REGISTRATION_COUNTERS];
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        assert_int_equal(registration_peek_counters(rows[i].text, strlen(rows[i].text), counters),
+                         rows[i].count);
+        if (rows[i].count == 2) {
+            assert_string_equal(counters[1].name, "b");
+            assert_int_equal(counters[1].value, -2);
+        }
+    }
+    char many[4096] = ",\"counters\":{";
+    for (int i = 0; i < 2 * REGISTRATION_COUNTERS; i++) {
+        snprintf(many + strlen(many), sizeof many - strlen(many), "\"c%d\":%d,", i, i);
+    }
+    assert_int_equal(registration_peek_counters(many, strlen(many), counters), REGISTRATION_COUNTERS);
+}
+
 /* Where peek answers at all, it answers as the whole decoder does. */
 static void peek_agrees_with_decode(void **state)
 {
@@ -161,6 +195,72 @@ static void peek_agrees_with_decode(void **state)
     }
 }
 
+static void fill_entry(uint64_t *seed, struct registration_entry *entry)
+{
+    struct heartbeat *beat = &entry->beat;
+    heartbeat_init(beat);
+    container_spec_init(&entry->spec);
+    vector_random_text(seed, beat->service, sizeof beat->service);
+    vector_random_text(seed, beat->instance_id, sizeof beat->instance_id);
+    vector_random_text(seed, beat->container, sizeof beat->container);
+    vector_random_text(seed, beat->container_id, sizeof beat->container_id);
+    vector_random_text(seed, beat->incarnation, sizeof beat->incarnation);
+    beat->status = (enum beat_status)(1 + vector_below(seed, BEAT_STATUS_N - 1));
+    beat->state = (enum container_state)vector_below(seed, CONTAINER_STATE_N);
+    beat->stop_class = (enum stop_class)vector_below(seed, STOP_CLASS_N);
+    beat->seq = vector_random(seed) >> 12;
+    beat->oom_killed = vector_below(seed, 2) == 0;
+    entry->spec.stop_timeout_ms = (int64_t)vector_below(seed, 3600000) - 1;
+    entry->spec.is_own = vector_below(seed, 2) == 0;
+    entry->spec.is_denied_by_agent = vector_below(seed, 2) == 0;
+}
+
+static void fill_randomly(uint64_t *seed, struct registration *registration)
+{
+    registration_init(registration);
+    vector_random_text(seed, registration->host, sizeof registration->host);
+    vector_random_text(seed, registration->url, sizeof registration->url);
+    vector_random_text(seed, registration->agent, sizeof registration->agent);
+    vector_random_text(seed, registration->boot_id, sizeof registration->boot_id);
+    registration->change = vector_random(seed) >> 12;
+    registration->seq = vector_random(seed) >> 12;
+    registration->epoch = vector_random(seed) >> 12;
+    registration->is_engine_up = vector_below(seed, 2) == 0;
+    registration->timestamp = (struct wall){(int64_t)vector_below(seed, 4102444800) * 1000};
+    registration->count = vector_below(seed, 6);
+    registration->entries = memory_grow(NULL, registration->count + 1, sizeof *registration->entries);
+    for (size_t i = 0; i < registration->count; i++) {
+        fill_entry(seed, &registration->entries[i]);
+    }
+}
+
+static void random_registrations_round_trip(void **state)
+{
+    (void)state;
+    uint64_t seed = 21;
+    for (int round = 0; round < 2000; round++) {
+        struct registration value, again;
+        fill_randomly(&seed, &value);
+        size_t len = 0, again_len = 0, bad = 1;
+        cleanup_free char *text = registration_encode(&value, &len);
+        assert_int_equal(registration_decode(text, len, &again, &bad, NULL), 0);
+        assert_int_equal(bad, 0);
+        assert_int_equal(again.count, value.count);
+        assert_string_equal(again.url, value.url);
+        assert_true(again.epoch == value.epoch && again.is_engine_up == value.is_engine_up);
+        for (size_t i = 0; i < value.count; i++) {
+            assert_string_equal(again.entries[i].beat.container_id, value.entries[i].beat.container_id);
+            assert_int_equal(again.entries[i].beat.stop_class, value.entries[i].beat.stop_class);
+            assert_int_equal(again.entries[i].spec.is_denied_by_agent,
+                             value.entries[i].spec.is_denied_by_agent);
+        }
+        cleanup_free char *second = registration_encode(&again, &again_len);
+        assert_string_equal(second, text);
+        registration_fini(&again);
+        registration_fini(&value);
+    }
+}
+
 static void bounds_the_number_of_containers(void **state)
 {
     (void)state;
@@ -188,7 +288,9 @@ int main(void)
         cmocka_unit_test(keeps_the_golden_document),
         cmocka_unit_test(leaves_bad_entries_out),
         cmocka_unit_test(peeks_only_what_the_encoder_writes),
+        cmocka_unit_test(peeks_at_counters),
         cmocka_unit_test(peek_agrees_with_decode),
+        cmocka_unit_test(random_registrations_round_trip),
         cmocka_unit_test(bounds_the_number_of_containers),
         cmocka_unit_test(vectors_hold),
         cmocka_unit_test(mutations_do_no_harm),

@@ -72,6 +72,7 @@ static void keeps_documents_to_the_letter(void **state)
         "\"cooldown_until\": \"2026-01-23T19:20:00Z\", \"container_id\": \"abc\", \"host\": \"h\", "
         "\"command_id\": \"00112233445566778899aabbccddeeff\", \"command_op\": \"start\", "
         "\"incarnation\": \"2026-01-23T19:00:00.5Z\", \"in_flight\": true, \"exhausted_alerted\": true, "
+        "\"recovery_due\": true, "
         "\"last_completed_at\": \"2026-01-23T19:10:05Z\", \"epoch\": 7}",
     };
     for (size_t each = 0; each < sizeof texts / sizeof texts[0]; each++) {
@@ -202,6 +203,28 @@ static void merge_keeps_unknown_fields(void **state)
     restart_state_fini(&right);
 }
 
+/* A form feed is two bytes here and six as we write it. */
+static void never_writes_what_it_cannot_read(void **state)
+{
+    (void)state;
+    static char text[LIMIT_RESTART_STATE_BYTES];
+    size_t len = (size_t)sprintf(text, "{\"attempt_count\": 2, \"note\": \"kept\", \"big\": \"");
+    while (len < sizeof text - 8) {
+        text[len++] = '\\';
+        text[len++] = 'f';
+    }
+    len += (size_t)sprintf(text + len, "\"}");
+    struct restart_state value, again;
+    assert_int_equal(restart_state_decode(text, len, &value, NULL), 0);
+    size_t written = 0;
+    cleanup_free char *copy = restart_state_encode(&value, &written);
+    assert_int_equal(restart_state_decode(copy, written, &again, NULL), 0);
+    assert_int_equal(again.attempt_count, 2);
+    assert_non_null(strstr(copy, "\"note\": \"kept\""));
+    restart_state_fini(&value);
+    restart_state_fini(&again);
+}
+
 static void random_states_round_trip(void **state)
 {
     (void)state;
@@ -222,6 +245,7 @@ static void random_states_round_trip(void **state)
         value.command_op = (enum command_op)vector_below(&seed, COMMAND_OP_N);
         value.is_in_flight = vector_below(&seed, 2) == 0;
         value.is_exhausted_alerted = vector_below(&seed, 2) == 0;
+        value.is_recovery_due = vector_below(&seed, 2) == 0;
         value.epoch = vector_random(&seed) >> 12;
         cleanup_free char *text = restart_state_encode(&value, NULL);
         struct restart_state again;
@@ -238,6 +262,7 @@ static void random_states_round_trip(void **state)
         assert_int_equal(again.command_op, value.command_op);
         assert_int_equal(again.is_in_flight, value.is_in_flight);
         assert_int_equal(again.is_exhausted_alerted, value.is_exhausted_alerted);
+        assert_int_equal(again.is_recovery_due, value.is_recovery_due);
         assert_true(again.epoch == value.epoch);
         assert_null(again.extra);
     }
@@ -246,13 +271,10 @@ static void random_states_round_trip(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(keeps_documents_to_the_letter),
-        cmocka_unit_test(rounds_deadlines_up),
-        cmocka_unit_test(errors_name_the_field),
-        cmocka_unit_test(merges),
-        cmocka_unit_test(merge_keeps_unknown_fields),
-        cmocka_unit_test(random_states_round_trip),
-        cmocka_unit_test(vectors_hold),
+        cmocka_unit_test(keeps_documents_to_the_letter), cmocka_unit_test(rounds_deadlines_up),
+        cmocka_unit_test(errors_name_the_field),         cmocka_unit_test(merges),
+        cmocka_unit_test(merge_keeps_unknown_fields),    cmocka_unit_test(never_writes_what_it_cannot_read),
+        cmocka_unit_test(random_states_round_trip),      cmocka_unit_test(vectors_hold),
         cmocka_unit_test(mutations_do_no_harm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -113,8 +113,13 @@ static const struct {
     {"DEFIB_TLS_KEY_FILE", "", BOTH},
     {"DEFIB_AGENTS", "", CONTROLLER},
     {"DEFIB_HTTP_LISTEN", "127.0.0.1:7410", CONTROLLER},
+    {"DEFIB_URL", "", SETTINGS_CTL}, /* an addition */
     {"DEFIB_HTTP_TOKEN_FILE", "", CONTROLLER},
+    {"DEFIB_HTTP_CERT_FILE", "", CONTROLLER}, /* additions */
+    {"DEFIB_HTTP_KEY_FILE", "", CONTROLLER},
+    {"DEFIB_HTTP_CA_FILE", "", SETTINGS_CTL},
     {"DEFIB_WEBHOOK_URL", "", CONTROLLER},
+    {"DEFIB_WEBHOOK_TEMPLATE", "json", CONTROLLER}, /* an addition */
     {"DEFIB_HEARTBEAT_URL", "", CONTROLLER},
     {"DEFIB_STATE_DIR", "/var/lib/defib", BOTH},
     {"LOG_LEVEL", "info", BOTH},
@@ -295,6 +300,29 @@ static void good_ones_pass(void **state)
     }
 }
 
+static void defibctl_finds_the_controller(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *environment, *url;
+    } CASES[] = {
+        {"", "http://127.0.0.1:7410"},
+        {"DEFIB_HTTP_LISTEN=0.0.0.0:80", "http://127.0.0.1:80"}, /* no token needed to ask */
+        {"DEFIB_HTTP_LISTEN=:7410", "http://127.0.0.1:7410"},
+        {"DEFIB_HTTP_LISTEN=[::1]:7410", "http://[::1]:7410"},
+        {"DEFIB_HTTP_LISTEN=10.0.0.5:7410", "http://10.0.0.5:7410"},
+        {"DEFIB_URL=https://ctl.internal/", "https://ctl.internal"},
+        {"DEFIB_HTTP_LISTEN=10.0.0.5:7410 DEFIB_URL=http://x:1", "http://x:1"},
+        {"HEARTBEAT_TTL_SECS=junk DEFIB_ID=, LOG_LEVEL=loud", "http://127.0.0.1:7410"}, /* not its own */
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        struct settings settings;
+        must_load(SETTINGS_CTL, CASES[i].environment, &settings);
+        assert_string_equal(settings.url, CASES[i].url);
+        settings_free(&settings);
+    }
+}
+
 static void bad_ones_are_refused_by_name(void **state)
 {
     (void)state;
@@ -312,7 +340,7 @@ static void bad_ones_are_refused_by_name(void **state)
         {BOTH, "LOG_LEVEL=loud", "LOG_LEVEL=\"loud\"", "debug, info, warning or error"},
         {BOTH, "LOG_FORMAT=xml", "LOG_FORMAT=\"xml\"", "text or json"},
         {BOTH, "REDIS_URL=redis://u:hush@h:99999", "REDIS_URL=\"redis://u:***@h:99999\"", "1 to 65535"},
-        {BOTH, "REDIS_URL=redis+sentinel://h/m", "REDIS_URL=\"redis+sentinel://h/m\"", "Sentinel"},
+        {BOTH, "REDIS_URL=redis+sentinel://h", "REDIS_URL=\"redis+sentinel://h\"", "name"},
         {BOTH, "RESTART_DENY_SERVICES=a,[", "RESTART_DENY_SERVICES=\"a,[\"", "bracket"},
         {BOTH, "DEFIB_TLS_CERT_FILE=/c", "DEFIB_TLS_CERT_FILE=\"/c\"", "DEFIB_TLS_KEY_FILE"},
         {BOTH, "DEFIB_TLS_KEY_FILE=/c", "DEFIB_TLS_KEY_FILE=\"/c\"", "DEFIB_TLS_CERT_FILE"},
@@ -327,9 +355,13 @@ static void bad_ones_are_refused_by_name(void **state)
         {CONTROLLER, "DEFIB_AGENTS=a/b=tcp://h:1", "DEFIB_AGENTS=", "part 1"},
         {CONTROLLER, "DEFIB_HTTP_LISTEN=0.0.0.0:80", "DEFIB_HTTP_LISTEN=\"0.0.0.0:80\"",
          "DEFIB_HTTP_TOKEN_FILE"},
+        {CONTROLLER, "DEFIB_HTTP_CERT_FILE=/c", "DEFIB_HTTP_CERT_FILE=\"/c\"", "DEFIB_HTTP_KEY_FILE"},
+        {CONTROLLER, "DEFIB_HTTP_KEY_FILE=/k", "DEFIB_HTTP_KEY_FILE=\"/k\"", "DEFIB_HTTP_CERT_FILE"},
         {CONTROLLER, "DEFIB_HTTP_LISTEN=7410", "DEFIB_HTTP_LISTEN=\"7410\"", "host:port"},
         {CONTROLLER, "DEFIB_WEBHOOK_URL=ftp://h/hush", "DEFIB_WEBHOOK_URL=\"ftp://h/***\"", "https://"},
         {CONTROLLER, "DEFIB_HEARTBEAT_URL=hush", "DEFIB_HEARTBEAT_URL=\"***\"", "https://"},
+        {SETTINGS_CTL, "DEFIB_URL=ctl:7410", "DEFIB_URL=\"ctl:7410\"", "http://"},
+        {SETTINGS_CTL, "DEFIB_HTTP_LISTEN=7410", "DEFIB_HTTP_LISTEN=\"7410\"", "host:port"},
         {AGENT, "DEFIB_HOST=a/b", "DEFIB_HOST=\"a/b\"", "letters"},
         {AGENT, "DEFIB_NAME_PREFIX=a*", "DEFIB_NAME_PREFIX=\"a*\"", "auto"},
         {AGENT, "DEFIB_WATCH=[x", "DEFIB_WATCH=\"[x\"", "bracket"},
@@ -523,6 +555,7 @@ int main(void)
         cmocka_unit_test(values_follow_from_others),
         cmocka_unit_test(lists_are_loaded),
         cmocka_unit_test(good_ones_pass),
+        cmocka_unit_test(defibctl_finds_the_controller),
         cmocka_unit_test(bad_ones_are_refused_by_name),
         cmocka_unit_test(local_urls),
         cmocka_unit_test(the_command_line),

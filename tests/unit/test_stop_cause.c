@@ -10,11 +10,8 @@
 
 #include "agent/core/stop_cause.h"
 
-#define SEC  1000000000LL
-#define DIED (1000 * SEC)
-
 static const struct stop_cause_config CONFIG = {.stop_settle_ms = 2000, .intent_settle_ms = 15000};
-static const struct mono NOW = {500000};
+static const struct mono NOW = {5000000}; /* it dies now */
 
 struct seen {
     char what;     /* k d s o: kill, die, stop, oom; 0: none */
@@ -156,16 +153,16 @@ static const struct row ROWS[] = {
 
 static void apply(struct stop_evidence *evidence, const struct seen *seen)
 {
-    int64_t at = DIED + seen->at_ms * 1000000;
+    struct mono at = mono_add(NOW, seen->at_ms);
     switch (seen->what) {
     case 'k':
         stop_cause_kill(evidence, seen->signal, at);
         break;
     case 'd':
-        stop_cause_die(evidence, at, NOW);
+        stop_cause_die(evidence, at);
         break;
     case 's':
-        stop_cause_stop(evidence, at, NOW);
+        stop_cause_stop(evidence, at);
         break;
     case 'o':
         stop_cause_oom(evidence, at);
@@ -194,6 +191,7 @@ static void check_order(const struct row *row, const int *order, int count)
     for (int i = 0; i < count; i++) {
         apply(&evidence, &row->seen[order[i]]);
     }
+    stop_cause_looked(&evidence, NOW);
     struct mono late = mono_add(NOW, 16000);
     expect(row, &evidence, (struct mono){0}, NOW, row->at_once);
     expect(row, &evidence, late, late, row->settled);
@@ -230,24 +228,64 @@ static void every_row_in_every_order(void **state)
     }
 }
 
+/* One kill, one death; the class at `ms` after the death, looked at (-1: not) so long after it. */
+static void expect_at(int signal, int64_t looked_ms, int64_t ms, enum stop_class wanted, int64_t wake_ms)
+{
+    struct stop_facts facts = {.exit_code = 0};
+    struct stop_evidence evidence = {0};
+    stop_cause_kill(&evidence, signal, mono_add(NOW, -1000));
+    stop_cause_die(&evidence, NOW);
+    if (looked_ms >= 0) {
+        stop_cause_looked(&evidence, mono_add(NOW, looked_ms));
+        stop_cause_looked(&evidence, mono_add(NOW, looked_ms + 100000)); /* only the first counts */
+    }
+    struct stop_verdict verdict = stop_cause_judge(&CONFIG, &evidence, &facts, mono_add(NOW, ms));
+    assert_string_equal(stop_class_name(wanted), stop_class_name(verdict.class));
+    if (wanted == STOP_SETTLING) {
+        assert_int_equal(NOW.ms + wake_ms, verdict.wake_at.ms);
+    }
+}
+
 static void settles_at_the_right_times(void **state)
+{
+    (void)state;
+    expect_at(SIGTERM, 0, 0, STOP_SETTLING, 2000);
+    expect_at(SIGTERM, 0, 1999, STOP_SETTLING, 2000);
+    expect_at(SIGTERM, 0, 2000, STOP_KILLED, 0);
+    /* The Engine still cleans up: a stop's own event is not due. */
+    expect_at(SIGTERM, -1, 2000, STOP_SETTLING, 32000);
+    expect_at(SIGTERM, 9000, 10999, STOP_SETTLING, 11000);
+    expect_at(SIGTERM, 9000, 11000, STOP_KILLED, 0);
+    expect_at(SIGTERM, -1, 32000, STOP_KILLED, 0);
+    /* It may be on its way to be removed. */
+    expect_at(SIGKILL, -1, 0, STOP_SETTLING, 30000);
+    expect_at(SIGKILL, -1, 30000, STOP_KILLED, 0);
+    expect_at(SIGKILL, 20, 20, STOP_KILLED, 0);
+}
+
+static void a_stop_is_never_too_late_for_what_settles(void **state)
 {
     (void)state;
     struct stop_facts facts = {.exit_code = 0};
     struct stop_evidence evidence = {0};
-    stop_cause_kill(&evidence, SIGTERM, DIED - SEC);
-    stop_cause_die(&evidence, DIED, NOW);
-    struct stop_verdict verdict = stop_cause_judge(&CONFIG, &evidence, &facts, NOW);
-    assert_int_equal(STOP_SETTLING, verdict.class);
-    assert_int_equal(NOW.ms + 2000, verdict.wake_at.ms);
-    verdict = stop_cause_judge(&CONFIG, &evidence, &facts, mono_add(NOW, 1999));
-    assert_int_equal(STOP_SETTLING, verdict.class);
-    verdict = stop_cause_judge(&CONFIG, &evidence, &facts, mono_add(NOW, 2000));
-    assert_int_equal(STOP_KILLED, verdict.class);
-    stop_cause_stop(&evidence, DIED + SEC, mono_add(NOW, 1000));
-    verdict = stop_cause_judge(&CONFIG, &evidence, &facts, mono_add(NOW, 2000));
+    stop_cause_kill(&evidence, SIGTERM, mono_add(NOW, -1000));
+    stop_cause_die(&evidence, NOW);
+    stop_cause_stop(&evidence, mono_add(NOW, 1000));
+    struct stop_verdict verdict = stop_cause_judge(&CONFIG, &evidence, &facts, mono_add(NOW, 2000));
     assert_int_equal(STOP_SETTLING, verdict.class);
     assert_int_equal(NOW.ms + 16000, verdict.wake_at.ms);
+}
+
+static void what_docker_removes_by_itself_did_not_crash(void **state)
+{
+    (void)state;
+    struct stop_facts facts = {.exit_code = 1, .is_auto_remove = true};
+    struct stop_evidence evidence = {0};
+    stop_cause_die(&evidence, NOW);
+    struct stop_verdict verdict = stop_cause_judge(&CONFIG, &evidence, &facts, mono_add(NOW, 9999));
+    assert_int_equal(STOP_SETTLING, verdict.class);
+    assert_int_equal(NOW.ms + 10000, verdict.wake_at.ms);
+    assert_int_equal(STOP_CRASH, stop_cause_judge(&CONFIG, &evidence, &facts, mono_add(NOW, 10000)).class);
 }
 
 /* A dockerd that shuts down for a minute must not make operator stops of what it stops. */
@@ -256,8 +294,8 @@ static void an_operator_stop_needs_the_daemons_answer(void **state)
     (void)state;
     struct stop_facts facts = {.daemon_seen_at = mono_add(NOW, 14999)};
     struct stop_evidence evidence = {0};
-    stop_cause_die(&evidence, DIED, NOW);
-    stop_cause_stop(&evidence, DIED, NOW);
+    stop_cause_die(&evidence, NOW);
+    stop_cause_stop(&evidence, NOW);
     assert_int_equal(STOP_SETTLING, stop_cause_judge(&CONFIG, &evidence, &facts, mono_add(NOW, 60000)).class);
     facts.daemon_seen_at = mono_add(NOW, 15000);
     assert_int_equal(STOP_OPERATOR, stop_cause_judge(&CONFIG, &evidence, &facts, mono_add(NOW, 15000)).class);
@@ -278,12 +316,12 @@ static void blind_deaths_go_by_the_exit_code(void **state)
         struct stop_facts facts = {.exit_code = CASES[i].exit_code,
                                    .is_oneshot = CASES[i].is_oneshot,
                                    .oom_killed = CASES[i].oom_killed};
-        struct stop_evidence evidence = {.has_died = true, .die_ns = DIED, .died_at = NOW, .is_blind = true};
+        struct stop_evidence evidence = {.has_died = true, .died_at = NOW, .is_blind = true};
         struct stop_verdict verdict = stop_cause_judge(&CONFIG, &evidence, &facts, NOW);
         assert_int_equal(CASES[i].oom_killed ? STOP_OOM : STOP_SETTLING, verdict.class);
         verdict = stop_cause_judge(&CONFIG, &evidence, &facts, mono_add(NOW, 2000));
         assert_int_equal(CASES[i].wanted, verdict.class);
-        stop_cause_die(&evidence, DIED, NOW);
+        stop_cause_die(&evidence, NOW);
         assert_false(evidence.is_blind);
     }
 }
@@ -293,9 +331,9 @@ static void own_and_intended_win_over_everything(void **state)
     (void)state;
     struct stop_facts facts = {.exit_code = 137, .oom_killed = true, .has_error = true};
     struct stop_evidence evidence = {0};
-    stop_cause_kill(&evidence, SIGKILL, DIED);
-    stop_cause_die(&evidence, DIED, NOW);
-    stop_cause_stop(&evidence, DIED, NOW);
+    stop_cause_kill(&evidence, SIGKILL, NOW);
+    stop_cause_die(&evidence, NOW);
+    stop_cause_stop(&evidence, NOW);
     evidence.is_daemon_gone = true;
     evidence.is_intended = true;
     assert_int_equal(STOP_OPERATOR, stop_cause_judge(&CONFIG, &evidence, &facts, NOW).class);
@@ -303,23 +341,89 @@ static void own_and_intended_win_over_everything(void **state)
     assert_int_equal(STOP_OWN, stop_cause_judge(&CONFIG, &evidence, &facts, NOW).class);
 }
 
-static void a_start_ends_what_came_before(void **state)
+static struct stop_evidence killed_and_stopped(void)
 {
-    (void)state;
-    struct stop_evidence evidence = {0};
+    struct stop_evidence evidence = {.is_intended = true};
     for (int i = 0; i < 4; i++) {
         apply(&evidence, &ROWS[1].seen[i]);
     }
-    stop_cause_started(&evidence, DIED + SEC);
-    struct stop_evidence nothing = {0};
+    return evidence;
+}
+
+static void a_start_ends_what_came_before(void **state)
+{
+    (void)state;
+    struct stop_evidence nothing = {0}, evidence = killed_and_stopped();
+    stop_cause_started(&evidence);
     assert_memory_equal(&nothing, &evidence, sizeof nothing);
-    /* What is younger than the start stays, whenever it was heard of. */
-    stop_cause_kill(&evidence, SIGKILL, DIED + 3 * SEC);
-    stop_cause_die(&evidence, DIED + 3 * SEC, NOW);
-    stop_cause_started(&evidence, DIED + 2 * SEC);
-    assert_true(evidence.has_died);
+}
+
+/* Whose death was it that we heard of? */
+static void a_start_that_was_missed(void **state)
+{
+    (void)state;
+    struct stop_evidence evidence = killed_and_stopped();
+    stop_cause_start_missed(&evidence, true);
+    assert_true(evidence.has_died && evidence.has_stopped && evidence.first_signal == SIGTERM);
+    stop_cause_start_missed(&evidence, false);
+    assert_false(evidence.has_died || evidence.has_stopped || evidence.is_intended);
+    assert_int_equal(SIGTERM, evidence.first_signal);
+    assert_int_equal(SIGKILL, evidence.last_signal);
+    evidence = killed_and_stopped();
+    evidence.is_blind = true; /* the old death was found, not heard */
+    stop_cause_start_missed(&evidence, true);
+    assert_false(evidence.has_died || evidence.has_stopped || evidence.is_intended);
+}
+
+/* A reload by SIGHUP and an OOM of a child that it survived, both long ago, are no cause of this death. */
+static void what_is_long_ago_is_no_cause(void **state)
+{
+    (void)state;
+    struct stop_facts facts = {.exit_code = 1};
+    struct stop_evidence evidence = {0};
+    stop_cause_looked(&evidence, NOW); /* it is not dead: nothing was looked at */
+    assert_false(evidence.is_looked);
+    stop_cause_kill(&evidence, SIGTERM, mono_add(NOW, -600001));
+    stop_cause_oom(&evidence, mono_add(NOW, -5001));
+    stop_cause_die(&evidence, NOW);
+    assert_false(stop_cause_has_api_kill(&evidence));
+    assert_int_equal(STOP_CRASH, stop_cause_judge(&CONFIG, &evidence, &facts, NOW).class);
+    evidence = (struct stop_evidence){0};
+    stop_cause_kill(&evidence, SIGTERM, mono_add(NOW, -600000));
+    stop_cause_oom(&evidence, mono_add(NOW, -5000));
+    stop_cause_die(&evidence, NOW);
     assert_true(stop_cause_has_api_kill(&evidence));
+    assert_int_equal(STOP_OOM, stop_cause_judge(&CONFIG, &evidence, &facts, NOW).class);
+    evidence = (struct stop_evidence){0};
+    stop_cause_kill(&evidence, SIGHUP, mono_add(NOW, -700000)); /* another one, and not the first of a row */
+    stop_cause_kill(&evidence, SIGKILL, mono_add(NOW, -1));
     assert_int_equal(SIGKILL, evidence.first_signal);
+    stop_cause_stop(&evidence, NOW);
+    evidence.first_signal = 0;
+    assert_true(stop_cause_has_api_kill(&evidence)); /* Docker was asked to stop it, whatever it sent */
+}
+
+/* SIGUSR1 ends most programs, and its exit code then says so; the last signal counts as well as the first. */
+static void a_signal_is_the_cause_where_the_exit_code_says_so(void **state)
+{
+    (void)state;
+    static const struct {
+        int first, last, exit_code;
+        enum stop_class wanted;
+    } CASES[] = {{SIGUSR1, SIGUSR1, 128 + SIGUSR1, STOP_KILLED},
+                 {SIGUSR1, SIGUSR1, 3, STOP_CRASH},
+                 {SIGHUP, SIGTERM, 3, STOP_KILLED},
+                 {SIGHUP, SIGUSR1, 128 + SIGUSR1, STOP_KILLED}};
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        struct stop_facts facts = {.exit_code = CASES[i].exit_code};
+        struct stop_evidence evidence = {0};
+        stop_cause_kill(&evidence, CASES[i].first, mono_add(NOW, -20));
+        stop_cause_kill(&evidence, CASES[i].last, mono_add(NOW, -10));
+        stop_cause_die(&evidence, NOW);
+        stop_cause_looked(&evidence, NOW);
+        assert_int_equal(CASES[i].wanted,
+                         stop_cause_judge(&CONFIG, &evidence, &facts, mono_add(NOW, 2000)).class);
+    }
 }
 
 int main(void)
@@ -327,10 +431,15 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_row_in_every_order),
         cmocka_unit_test(settles_at_the_right_times),
+        cmocka_unit_test(a_stop_is_never_too_late_for_what_settles),
+        cmocka_unit_test(what_docker_removes_by_itself_did_not_crash),
         cmocka_unit_test(an_operator_stop_needs_the_daemons_answer),
         cmocka_unit_test(blind_deaths_go_by_the_exit_code),
         cmocka_unit_test(own_and_intended_win_over_everything),
         cmocka_unit_test(a_start_ends_what_came_before),
+        cmocka_unit_test(a_start_that_was_missed),
+        cmocka_unit_test(what_is_long_ago_is_no_cause),
+        cmocka_unit_test(a_signal_is_the_cause_where_the_exit_code_says_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

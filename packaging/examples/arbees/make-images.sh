@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes arbees/service, arbees/redis and arbees/orchestrator from this machine's busybox, Redis and defib.
-# DOCKER names the client, BUILD the folder with defib-agent and defib-controller.
+# DOCKER names the client, BUILD the folder with defib's programs.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 build=${BUILD:-$here/../../../build}
@@ -24,8 +24,9 @@ packages=$(apt-cache depends --recurse --no-recommends --no-suggests --no-confli
 )
 
 sh "$make_image" arbees/service --tree "$python/root" --file "$here/service.sh:/service.sh" \
+    --file "$here/database.sh:/database.sh" \
     --change 'ENV PATH=/usr/local/bin:/usr/bin:/bin' --change 'ENV PYTHONDONTWRITEBYTECODE=1' \
-    --change 'CMD ["/bin/sh", "/service.sh"]'
+    --change 'CMD ["/bin/sh", "/service.sh"]' "$build/defib-beat"
 sh "$make_image" arbees/redis --change 'CMD ["redis-server"]' --change 'EXPOSE 6379' redis-server redis-cli
 sh "$make_image" arbees/orchestrator --file "$here/orchestrator.sh:/orchestrator.sh" \
-    --change 'CMD ["/bin/sh", "/orchestrator.sh"]' "$build/defib-agent" "$build/defib-controller"
+    --change 'CMD ["/bin/sh", "/orchestrator.sh"]' "$build/defib-agent" "$build/defib-controller" "$build/defib-beat"

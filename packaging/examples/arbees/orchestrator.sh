@@ -7,4 +7,7 @@ while :; do
     echo "defib-agent ended with $?, starting it again" >&2
     sleep 1
 done &
+# What the orchestrator knows by itself, as every service.
+defib-beat --service orchestrator --instance orchestrator-1 --check redis_ok=true --check db_ok=true \
+    --check discovery_rust_ok=true --metric shards_total=1 --metric shards_healthy=1 --metric games_assigned=5 &
 exec defib-controller

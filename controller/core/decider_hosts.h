@@ -1,0 +1,25 @@
+/* Which hosts are heard, and which process of an agent speaks for each. Pure. */
+#ifndef DEFIB_CONTROLLER_CORE_DECIDER_HOSTS_H
+#define DEFIB_CONTROLLER_CORE_DECIDER_HOSTS_H
+
+#include "controller/core/decider_inner.h"
+
+/* The host of that name; made where there is none. */
+struct host *decider_hosts_need(struct decider *decider, const char *name);
+
+/* It was heard just now: one that was lost is back. */
+void decider_hosts_hear(struct decider *decider, struct host *host, enum path path);
+
+/* The agent's process may be a new one: what its counters say starts over. `registration` is NULL for a beat.
+ * False: a late word of an older one. Who is new and who is late cannot be told from a beat: keys of a dead
+ * process outlive it. So once there is a registration only another one changes the process, and one that was
+ * taken for late is back in its place with its next document. */
+bool decider_hosts_take_agent(struct host *host, const char *agent, const struct registration *registration);
+
+/* As decider_forget_host. */
+bool decider_hosts_forget(struct decider *decider, const char *name);
+
+/* Loses those that were silent for too long, and forgets those that were lost for days. */
+void decider_hosts_due(struct decider *decider);
+
+#endif

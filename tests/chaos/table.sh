@@ -1,0 +1,53 @@
+# shellcheck shell=bash
+# The tables of tests/chaos/README.md, from the rows that run_cell writes.
+
+# where the row of FAULT and MOMENT is, its FIELD
+field_of() { awk -F '\t' -v fault="$2" -v moment="$3" -v field="$4" '$1 == fault && $2 == moment { print $field }' "$1"; }
+
+overview() {
+    local rows=$1 fault moment line took verdict
+    echo '| fault | never | before | during | after | |'
+    echo '|---|---|---|---|---|---|'
+    for fault in "${FAULTS[@]}"; do
+        [ -n "$(field_of "$rows" "$fault" never 1)" ] || continue
+        line="| $fault |"
+        for moment in "${MOMENTS[@]}"; do
+            took=$(field_of "$rows" "$fault" "$moment" 7)
+            verdict=$(field_of "$rows" "$fault" "$moment" 8)
+            case $verdict in
+                '') line+=' not run |' ;;
+                ok) [ -n "$took" ] && line+=" ${took%% *} s |" || line+=' ok |' ;;
+                *) line+=' **falls short** |' ;;
+            esac
+        done
+        echo "$line ${WORDS[$fault]} |"
+    done
+}
+
+details() {
+    local fault moment starts by attempts alerts took verdict
+    echo '| fault | crash | started again | by | attempts on the account | alerts | seconds from crash to start | |'
+    echo '|---|---|---|---|---|---|---|---|'
+    while IFS=$'\x1f' read -r fault moment starts by attempts alerts took verdict; do
+        [ "$verdict" = ok ] || verdict="**falls short: $verdict**"
+        echo "| $fault | $moment | $starts | $by | $attempts | ${alerts//SERVICE_/} | $took | $verdict |"
+    done < <(tr '\t' '\37' < "$1")
+}
+
+# write_readme ROWS: between its marks
+write_readme() {
+    local readme tables
+    readme=$(dirname "${BASH_SOURCE[0]}")/README.md
+    tables=$(mktemp)
+    {
+        echo
+        echo "$(date -u +%F), $(nproc) cores, Linux $(uname -r), Docker Engine $(dockerd --version | sed 's/.*version \([^,]*\).*/\1/'), $(redis-server --version | sed 's/.*v=\([^ ]*\).*/Redis \1/'). $(awk -F '\t' '$8 == "ok"' "$1" | wc -l) cells as expected, $(awk -F '\t' '$8 != "ok"' "$1" | wc -l) that fall short."
+        echo
+        overview "$1"
+        echo
+        details "$1"
+        echo
+    } > "$tables"
+    sed -i -e '/^<!-- matrix -->/,/^<!-- end of matrix -->/{//!d}' -e "/^<!-- matrix -->/r $tables" "$readme"
+    rm "$tables"
+}

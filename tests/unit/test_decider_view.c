@@ -1,0 +1,340 @@
+/* What is told to people is what the decider holds; and looking changes nothing. */
+#include "controller/core/decider_view.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "controller/serve/explanation.h"
+#include "controller/serve/tally.h"
+#include "tests/unit/fleet_driver.h"
+
+#define FIRST  "2026-11-24T10:00:00.000000001Z"
+#define SECOND "2026-11-24T10:10:00.000000001Z"
+
+static struct decider_view_container look(const char *name)
+{
+    struct decider_view_container view;
+    assert_true(decider_view_container(fleet.decider, name, &view));
+    return view;
+}
+
+static bool is_open(const char *name, enum gate gate)
+{
+    bool open[GATE_N];
+    assert_true(decider_view_gates(fleet.decider, name, fleet_now(), open));
+    return open[gate];
+}
+
+/* Up, past its grace and the controller's own settling. */
+static void begin_up(const char *allow, const char *deny)
+{
+    fleet_begin(allow, deny);
+    fleet_go_on(70000, "web-1", CONTAINER_RUNNING, FIRST, NULL);
+    fleet_say("web-1", CONTAINER_RUNNING, FIRST);
+}
+
+static void test_one_that_is_up(void **state)
+{
+    (void)state;
+    begin_up("web-*", "");
+    struct decider_view_container view = look("web-1");
+    assert_string_equal(view.host, "h1");
+    assert_int_equal(view.state, STATE_UP);
+    assert_string_equal(view.category, "healthy");
+    assert_string_equal(view.docker_state, "running");
+    assert_string_equal(view.incarnation, FIRST);
+    assert_int_equal(view.max_attempts, 3);
+    assert_int_equal(view.agent_heard_at.ms, fleet.ms);
+    assert_int_equal(view.gate, GATE_N);
+    for (int gate = 0; gate < GATE_N; gate++) {
+        assert_true(is_open("web-1", (enum gate)gate));
+    }
+    struct decider_view_container none;
+    bool open[GATE_N];
+    assert_false(decider_view_container(fleet.decider, "web-2", &none));
+    assert_false(decider_view_gates(fleet.decider, "web-2", fleet_now(), open));
+}
+
+static void test_one_that_is_denied(void **state)
+{
+    (void)state;
+    begin_up("", "web-1");
+    fleet_die("web-1", FIRST, STOP_CRASH, 1);
+    fleet_run(20000);
+    struct decider_view_container view = look("web-1");
+    assert_int_equal(view.state, STATE_FAILED);
+    assert_int_equal(view.gate, GATE_DENY);
+    assert_int_equal(view.cause, CAUSE_DEATH);
+    assert_string_equal(view.stop_class, "crash");
+    assert_true(view.has_exit_code);
+    assert_int_equal(view.exit_code, 1);
+    assert_false(is_open("web-1", GATE_DENY));
+    assert_false(is_open("web-1", GATE_ALLOW));
+    assert_true(is_open("web-1", GATE_HOST));
+}
+
+static bool count_container(void *arg, const struct decider_view_container *view)
+{
+    (void)view;
+    return ++*(int *)arg < 2;
+}
+
+static bool take_host(void *arg, const struct decider_view_host *host)
+{
+    *(struct decider_view_host *)arg = *host;
+    return true;
+}
+
+static void test_fleet_and_hosts(void **state)
+{
+    (void)state;
+    begin_up("web-*", "");
+    struct heartbeat beats[] = {fleet_word("h1", "web-1", CONTAINER_RUNNING, FIRST),
+                                fleet_word("h1", "web-2", CONTAINER_RUNNING, FIRST),
+                                fleet_word("h1", "web-3", CONTAINER_EXITED, FIRST)};
+    fleet_inventory("h1", beats, 3, NULL);
+    struct decider_view_fleet view;
+    decider_view_fleet(fleet.decider, fleet_now(), &view);
+    assert_int_equal(view.containers, 3);
+    assert_int_equal(view.hosts, 1);
+    assert_true(view.is_enabled && view.is_leader && view.is_redis_up && view.is_settled);
+    assert_int_equal(view.states[STATE_UP], 2);
+    assert_int_equal(view.totals.total, 3);
+    int met = 0;
+    decider_view_each_container(fleet.decider, count_container, &met);
+    assert_int_equal(met, 2); /* it ends where the visitor says so */
+    struct decider_view_host host;
+    decider_view_each_host(fleet.decider, fleet_now(), take_host, &host);
+    assert_string_equal(host.name, "h1");
+    assert_int_equal(host.containers, 3);
+    assert_true(host.is_live && host.is_engine_up);
+    fleet_run(120000);
+    decider_view_each_host(fleet.decider, fleet_now(), take_host, &host);
+    assert_false(host.is_live);
+    assert_true(host.is_frozen);
+}
+
+/* Looking at everything at every moment leaves the same history behind. */
+static void run_history(bool is_watched, struct decider_view_container *out)
+{
+    begin_up("web-*", "");
+    fleet_die("web-1", FIRST, STOP_CRASH, 1);
+    for (int second = 0; second < 60; second++) {
+        fleet_run(1000);
+        if (is_watched) {
+            struct decider_view_fleet view;
+            struct decider_view_host host;
+            int met = 0;
+            decider_view_fleet(fleet.decider, fleet_now(), &view);
+            decider_view_each_host(fleet.decider, fleet_now(), take_host, &host);
+            decider_view_each_container(fleet.decider, count_container, &met);
+            is_open("web-1", GATE_HOST);
+        }
+    }
+    *out = look("web-1");
+}
+
+static void test_looking_changes_nothing(void **state)
+{
+    (void)state;
+    struct decider_view_container without, with;
+    run_history(false, &without);
+    int sends = fleet.sends;
+    size_t lines = fleet.line_count;
+    run_history(true, &with);
+    assert_int_equal(fleet.sends, sends);
+    assert_int_equal(fleet.line_count, lines);
+    assert_int_equal(with.state, without.state);
+    assert_int_equal(with.attempts, without.attempts);
+    assert_int_equal(with.wake_at.ms, without.wake_at.ms);
+}
+
+/* ---- the tally ---- */
+
+static struct tally tally;
+
+static void count_actions(void)
+{
+    const struct action *action;
+    while ((action = decider_next_action(fleet.decider)) != NULL) {
+        tally_count(&tally, fleet.decider, action, fleet_now());
+        fleet_perform(action);
+    }
+}
+
+static void count_for(int64_t ms)
+{
+    for (int64_t end = fleet.ms + ms; fleet.ms < end; fleet.ms += 100) {
+        decider_tick(fleet.decider, fleet_now(), fleet_wall());
+        count_actions();
+    }
+}
+
+static void test_a_restart_is_counted(void **state)
+{
+    (void)state;
+    begin_up("web-*", "");
+    tally = (struct tally){.exhausted = 0};
+    struct heartbeat death = fleet_word("h1", "web-1", CONTAINER_EXITED, FIRST);
+    decider_observe_beat(fleet.decider, &death, fleet_now(), fleet_wall());
+    count_actions();
+    count_for(15000);
+    assert_int_equal(tally.attempts[CAUSE_DEATH], 1);
+    assert_int_equal(tally.attempts[CAUSE_MISSING], 0);
+    assert_int_equal(tally.restarts[TALLY_RESTARTED][CAUSE_DEATH], 1);
+    assert_int_equal(tally.detect_secs.count, 1);
+    assert_true(tally.detect_secs.sum > 3.9 && tally.detect_secs.sum < 6.5); /* three quick misses */
+    assert_int_equal(tally.alerts[ALERT_SERVICE_RESTARTED], 1);
+    struct heartbeat back = fleet_word("h1", "web-1", CONTAINER_RUNNING, SECOND);
+    decider_observe_beat(fleet.decider, &back, fleet_now(), fleet_wall());
+    count_actions();
+    assert_int_equal(tally.recovery_secs.count, 1);
+    assert_int_equal(tally.alerts[ALERT_SERVICE_RECOVERED], 1);
+    struct decider_view_fleet view;
+    decider_view_fleet(fleet.decider, fleet_now(), &view);
+    assert_int_equal(view.verdicts[POLICY_COUNT_MISS], 3);
+    assert_int_equal(view.verdicts[POLICY_RESTARTED], 1);
+}
+
+static void test_a_refusal_is_counted_once(void **state)
+{
+    (void)state;
+    begin_up("", "");
+    tally = (struct tally){.exhausted = 0};
+    struct heartbeat death = fleet_word("h1", "web-1", CONTAINER_EXITED, FIRST);
+    decider_observe_beat(fleet.decider, &death, fleet_now(), fleet_wall());
+    count_actions();
+    count_for(30000);
+    assert_int_equal(tally.refusals[GATE_ALLOW], 1);
+    assert_int_equal(tally.attempts[CAUSE_DEATH], 0);
+    assert_int_equal(tally.alerts[ALERT_SERVICE_RESTART_FAILED], 1);
+}
+
+static void test_buckets(void **state)
+{
+    (void)state;
+    struct tally_histogram histogram = {.count = 0};
+    tally_observe(&histogram, 0.1);
+    tally_observe(&histogram, 0.2);
+    tally_observe(&histogram, 5000);
+    assert_int_equal(histogram.buckets[0], 1);
+    assert_int_equal(histogram.buckets[1], 1);
+    assert_int_equal(histogram.buckets[TALLY_BUCKETS], 1);
+    assert_int_equal(histogram.count, 3);
+}
+
+/* ---- the explanation ---- */
+
+static struct explanation explain(const char *name)
+{
+    static struct hold_watch *holds;
+    static const struct settings settings;
+    struct decider_port port = {.decider = fleet.decider};
+    hold_watch_free(holds);
+    holds = hold_watch_new(&port, NULL, NULL);
+    struct scene scene = {.settings = &settings,
+                          .parts = {.decider = fleet.decider, .holds = holds},
+                          .tally = &tally,
+                          .now = fleet_now(),
+                          .wall = fleet_wall()};
+    struct decider_view_container view = look(name);
+    struct explanation explanation;
+    explanation_make(&scene, &view, &explanation);
+    hold_watch_free(holds);
+    holds = NULL;
+    return explanation;
+}
+
+static bool says(const struct explanation_lines *lines, const char *part)
+{
+    for (size_t i = 0; i < lines->count; i++) {
+        if (strstr(lines->text[i], part) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void test_explanations(void **state)
+{
+    (void)state;
+    begin_up("web-*", "");
+    struct explanation text = explain("web-1");
+    assert_non_null(strstr(text.headline, "web-1 is up (healthy)"));
+    assert_string_equal(text.verdict,
+                        "All gates are open: nothing stands against a restart, should it fail.");
+    assert_int_equal(text.help.count, 0);
+
+    begin_up("", "web-1");
+    fleet_die("web-1", FIRST, STOP_CRASH, 3);
+    fleet_run(20000);
+    text = explain("web-1");
+    assert_string_equal(text.headline, "web-1 has failed (it died) and was not restarted.");
+    assert_true(says(&text.evidence, "Docker on h1 says exited, exit code 3, judged crash."));
+    assert_non_null(strstr(text.verdict, "It is not restarted because it is in the deny list"));
+    assert_non_null(strstr(text.verdict, "besides, it is not in the allow list"));
+    assert_true(says(&text.help, "RESTART_DENY_SERVICES"));
+    assert_string_equal(text.next, "the gates are asked again");
+    assert_true(text.next_at.ms > fleet.ms);
+
+    begin_up("web-*", "");
+    fleet_die("web-1", FIRST, STOP_OPERATOR, 0);
+    fleet_run(20000);
+    text = explain("web-1");
+    assert_string_equal(text.headline, "web-1 is left alone: an operator stopped it.");
+    assert_string_equal(text.verdict, "It is not restarted by itself: an operator stopped it.");
+    assert_true(says(&text.help, "docker start web-1"));
+}
+
+static void test_every_gate_has_its_words(void **state)
+{
+    (void)state;
+    for (int gate = 0; gate < GATE_N; gate++) {
+        const char *words = explanation_of_gate((enum gate)gate);
+        assert_true(strlen(words) > 10);
+        assert_string_not_equal(words, gates_reason((enum gate)gate));
+    }
+}
+
+static void test_durations(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t ms;
+        const char *text;
+    } rows[] = {{-5, "0.0 s"},     {1500, "1.5 s"},  {59999, "59 s"},   {119999, "119 s"},
+                {120000, "2 min"}, {7200000, "2 h"}, {172800000, "2 d"}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char text[32];
+        explanation_duration(rows[i].ms, text);
+        assert_string_equal(text, rows[i].text);
+    }
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    fleet_end();
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_one_that_is_up, tear_down),
+        cmocka_unit_test_teardown(test_one_that_is_denied, tear_down),
+        cmocka_unit_test_teardown(test_fleet_and_hosts, tear_down),
+        cmocka_unit_test_teardown(test_looking_changes_nothing, tear_down),
+        cmocka_unit_test_teardown(test_a_restart_is_counted, tear_down),
+        cmocka_unit_test_teardown(test_a_refusal_is_counted_once, tear_down),
+        cmocka_unit_test(test_buckets),
+        cmocka_unit_test_teardown(test_explanations, tear_down),
+        cmocka_unit_test(test_every_gate_has_its_words),
+        cmocka_unit_test(test_durations),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
