@@ -18,6 +18,13 @@ function place(parent, elements) {
   }
 }
 
+/* A change moves and replaces elements, and the one with the focus must not lose it by that. */
+function keepFocus(change) {
+  const focused = document.activeElement;
+  change();
+  if (focused !== document.activeElement && focused.isConnected) focused.focus({ preventScroll: true });
+}
+
 /* Elements by key, redrawn when what they show changed. */
 function keeper(create) {
   const kept = new Map();
@@ -77,12 +84,13 @@ function tries(row, tone) {
 
 const troubleRows = keeper((name) => {
   const item = make('li');
+  const button = make('button', { className: 'name', type: 'button', onclick: () => openExplanation(name) }, name);
   item.redraw = ({ row, state, next }) => {
     item.dataset.tone = state.tone;
     item.replaceChildren(
       make('span', { className: 'state', 'data-glyph': state.glyph }, state.word),
       make('span', {},
-        make('button', { className: 'name', type: 'button', onclick: () => openExplanation(name) }, name),
+        button,
         make('span', { className: 'where' }, [row.host ?? 'no host known', row.service].filter(Boolean).join(' · '))),
       make('span', { className: 'why' }, whyOf(row)),
       tries(row, state.tone),
@@ -319,9 +327,11 @@ function draw() {
   drawLink();
   drawPaths(fleet.status);
   drawHolds(fleet.status.holds);
-  drawCounts(all);
-  drawTrouble(all);
-  drawMap(all);
+  keepFocus(() => {
+    drawCounts(all);
+    drawTrouble(all);
+    drawMap(all);
+  });
   refreshExplanation();
   runTimes(document, now);
 }
