@@ -10,7 +10,8 @@
 # so default ports (6379, 7410, 7411) do as they are, and tests run beside each other.
 #
 #   BIN=build/release    where defib-agent and defib-controller are
-#   WAIT_FACTOR=1        stretches the deadlines (not the settings) for slow builds
+#   WAIT_FACTOR=1        stretches the deadlines (not the settings) for slow builds and machines
+#   MEMORY_FACTOR=1      stretches the limits of memory, for a build that needs more
 #   KEEP=1               leaves the folder with logs and state
 #   VERBOSE=1            shows each test's output
 #
@@ -24,6 +25,8 @@ BIN=$(cd "${BIN:-$ROOT/build/release}" 2> /dev/null && pwd) || {
     exit 2
 }
 WAIT_FACTOR=${WAIT_FACTOR:-1}
+# shellcheck disable=SC2034  # for the tests
+MEMORY_FACTOR=${MEMORY_FACTOR:-1}
 TEST_TIMEOUT_SECS=${TEST_TIMEOUT_SECS:-240}
 HOST=h1
 # tests/fleet gives a folder and a name that outlive this shell

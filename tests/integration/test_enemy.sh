@@ -144,8 +144,8 @@ test_a_huge_inventory() {
     done
     is_up agent && is_up controller || fail 'one of them ended'
     r del health:agent:h3 health:agent:h4 health:hold:service:svc-b health:restart:svc-a health:hb:svc-a:svc-a > /dev/null
-    [ $(($(rss_kb agent) - before_agent)) -lt $((20000 * WAIT_FACTOR)) ] || fail "the agent grew from $before_agent to $(rss_kb agent) KB"
-    [ $(($(rss_kb controller) - before_controller)) -lt $((120000 * WAIT_FACTOR)) ] ||
+    [ $(($(rss_kb agent) - before_agent)) -lt $((20000 * MEMORY_FACTOR)) ] || fail "the agent grew from $before_agent to $(rss_kb agent) KB"
+    [ $(($(rss_kb controller) - before_controller)) -lt $((120000 * MEMORY_FACTOR)) ] ||
         fail "the controller grew from $before_controller to $(rss_kb controller) KB"
     heals 30
     others_are_left_alone

@@ -635,7 +635,8 @@ static void tls_is_mutual_and_checks_the_name(void **state)
             fail_msg("%s", err.text);
         }
         /* a handshake on a slow machine takes longer than a call waits for its connection */
-        for (int tries = 0; tries == 0 || (cases[i].status == 0 && fixture->status != 0 && tries < 20); tries++) {
+        for (int tries = 0; tries == 0 || (cases[i].status == 0 && fixture->status != 0 && tries < 20);
+             tries++) {
             call(fixture, 8, cases[i].status == 0 ? 10000 : 1000);
             fixture->wanted++;
             run_until(fixture, is_finished);
