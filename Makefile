@@ -257,6 +257,9 @@ install: programs lib man ## install under PREFIX (/usr/local), staged by DESTDI
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' packaging/defib-beat.pc.in \
 		> $(DESTDIR)$(PREFIX)/lib/pkgconfig/defib-beat.pc
 
+image: programs ## the Docker image defib with the programs, without root in it (DOCKER=docker, IMAGE=defib)
+	@packaging/docker/make-image.sh $(or $(IMAGE),defib) --user defib $(PROGRAMS:%=$(B)/%)
+
 uninstall: ## remove what install installed
 	rm -f $(DESTDIR)$(PREFIX)/lib/sysusers.d/defib.conf
 	rm -f $(PROGRAMS:%=$(DESTDIR)$(PREFIX)/bin/%) \

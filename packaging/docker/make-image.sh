@@ -3,9 +3,9 @@
 # load. No registry, no base image, no build step.
 #
 #   make-image.sh IMAGE[:TAG] [--file HOST_PATH:IMAGE_PATH]... [--tree FOLDER]... [--change 'DOCKERFILE LINE']...
-#                 [PROGRAM]...
+#                 [--user NAME] [PROGRAM]...
 #
-# --tree lays a whole folder over the image's root. Each PROGRAM (a path or a name on PATH) lands in /usr/local/bin. DOCKER names the client (default: docker).
+# --user: it runs as NAME (65532), which owns /var/lib/defib and nothing else. --tree lays a whole folder over the image's root. Each PROGRAM (a path or a name on PATH) lands in /usr/local/bin. DOCKER names the client (default: docker).
 set -eu
 
 fail() { echo "make-image.sh: $*" >&2; exit 1; }
@@ -16,8 +16,11 @@ shift
 busybox=$(command -v busybox) || fail "busybox is not installed (Debian: busybox-static)"
 if ldd "$busybox" >/dev/null 2>&1; then fail "$busybox is not static (Debian: busybox-static)"; fi
 
+umask 022
 root=$(mktemp -d)
-trap 'rm -rf "$root"' EXIT INT TERM
+archive=$root.tar
+trap 'rm -rf "$root" "$archive"' EXIT INT TERM
+chmod 755 "$root"
 mkdir -p "$root/bin" "$root/usr/local/bin" "$root/etc" "$root/tmp" "$root/var/lib/defib" "$root/run" "$root/proc" \
     "$root/sys" "$root/dev" "$root/root"
 chmod 1777 "$root/tmp"
@@ -38,6 +41,7 @@ copy_libraries() { # of one program, to the same places
 }
 
 changes=
+user=
 while [ $# -gt 0 ]; do
     case $1 in
     --file)
@@ -45,6 +49,14 @@ while [ $# -gt 0 ]; do
         to=${2#*:}
         mkdir -p "$root$(dirname "$to")"
         cp "$from" "$root$to"
+        shift 2
+        ;;
+    --user)
+        user=$2
+        echo "$2:x:65532:65532:$2:/var/lib/defib:/bin/false" >>"$root/etc/passwd"
+        echo "$2:x:65532:" >>"$root/etc/group"
+        changes="$changes
+USER $2"
         shift 2
         ;;
     --tree)
@@ -81,5 +93,9 @@ while read -r change; do
 done <<EOF
 $changes
 EOF
-tar -C "$root" --numeric-owner --owner=0 --group=0 -c . | ${DOCKER:-docker} import "$@" - "$image" >/dev/null
+owner=0
+[ -z "$user" ] || owner=65532
+tar -C "$root" --numeric-owner --owner=0 --group=0 --exclude=./var/lib/defib -cf "$archive" .
+tar -C "$root" --numeric-owner --owner=$owner --group=$owner -rf "$archive" ./var/lib/defib
+${DOCKER:-docker} import "$@" "$archive" "$image" >/dev/null
 echo "$image"

@@ -51,6 +51,36 @@ test_an_agent_without_root_heals_behind_the_proxy() {
     expect_match "$(cat "$T"/state-agent/evidence/*-svc-sick-*.json | jq -r .log)" 'service: up' 'its last lines, by the proxy'
 }
 
+# The image: no root in it, no capability, nothing to write but its state.
+run_confined() {
+    local name=$1
+    shift
+    d run -d --name "$name" --network host --cap-drop ALL --security-opt no-new-privileges --read-only "$@" > /dev/null
+}
+
+test_an_image_without_root_heals() {
+    local before settings=() setting name
+    DOCKER="docker -H unix://$(sock)" "$ROOT/packaging/docker/make-image.sh" defib --user defib "$BIN/defib-agent" "$BIN/defib-controller"
+    for setting in "${FAST[@]}" DEFIB_HOST=h1; do settings+=(-e "$setting"); done
+    run_service svc-a
+    start_redis
+    run_confined agent --pid host --group-add "$(stat -c %g "$(sock)")" -v "$(sock):/var/run/docker.sock" \
+        -v state-agent:/var/lib/defib "${settings[@]}" defib defib-agent
+    run_confined controller -v state-controller:/var/lib/defib "${settings[@]}" defib defib-controller
+    wait_for 20 'd logs controller 2>&1 | grep -q "Health summary: [1-9][0-9]* healthy, 0 degraded, 0 unhealthy, 0 missing"' 'they watch'
+    before=$(started_at svc-a)
+    d kill svc-a > /dev/null
+    wait_for 30 "was_started_again svc-a '$before'" 'a start'
+    for name in agent controller; do
+        expect_eq "$(awk '/^(Uid|CapEff|CapBnd):/ { print $2 }' "/proc/$(d inspect -f '{{.State.Pid}}' "$name")/status" | tr '\n' ' ')" \
+            '65532 0000000000000000 0000000000000000 ' "$name"
+    done
+    d exec agent ls /var/lib/defib | grep -q . || fail 'the agent keeps nothing'
+    expect_eq "$(d logs agent 2>&1 | grep -E 'ERROR|WARNING.*(denied|permission)' || true)" '' "the agent's complaints"
+    d rm -f agent controller > /dev/null
+    d volume rm state-agent state-controller > /dev/null
+}
+
 test_the_proxy_lets_nothing_else_through() {
     local id path
     run_service svc-a
