@@ -24,17 +24,19 @@ enum { LOOK_MIN_MS = 10, LOOK_MAX_MS = 250, STANDBY_ASK_MS = 1000, RETRY_MS = 20
  *      our id, JSON before and behind the epoch
  * Answers {1, epoch, others, 1 where it was ours} or {0, ms that the other's lease has left, its text, 0}.
  * A lease without a time to live is nobody's: ours always have one. A key of another type is rubbish, so
- * is an epoch over LEADERSHIP_EPOCH_STORED_MAX.
+ * is an epoch over LEADERSHIP_EPOCH_STORED_MAX. ZADD comes first: a full Redis refuses a script only at its
+ * first write, and only where that one may need memory; it must give the lease to nobody, for it takes no
+ * attempts, and those of who led before would be unknown to the next.
  */
 static const char SCRIPT[] =
-    "local kind = redis.call('TYPE', KEYS[1]).ok "
-    "if kind ~= 'string' and kind ~= 'none' then redis.call('DEL', KEYS[1]) end "
-    "kind = redis.call('TYPE', KEYS[2]).ok "
-    "if kind ~= 'string' and kind ~= 'none' then redis.call('DEL', KEYS[2]) end "
+    "for i, wanted in ipairs({'string', 'string', 'zset'}) do "
+    "local kind = redis.call('TYPE', KEYS[i]).ok "
+    "if kind ~= wanted and kind ~= 'none' then redis.call('DEL', KEYS[i]) end "
+    "end "
     "local time = redis.call('TIME') "
     "local now = time[1] * 1000 + math.floor(time[2] / 1000) "
-    "redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now) "
     "redis.call('ZADD', KEYS[3], now + 2 * ARGV[4], ARGV[6]) "
+    "redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now) "
     "redis.call('PEXPIRE', KEYS[3], 2 * ARGV[4]) "
     "local held = redis.call('GET', KEYS[1]) "
     "local left = redis.call('PTTL', KEYS[1]) "

@@ -376,14 +376,20 @@ static void rubbish_in_the_keys_is_written_over(void **state)
         {"DEL", "health:leader", NULL},       {"SET", "health:leader", "mine"},
         {"SADD", "health:leader", "x"},       {"SET", "health:leader:epoch", "not a number"},
         {"SET", "health:leader:epoch", "-3"}, {"SET", "health:leader:epoch", "1e300"},
-        {"SADD", "health:leader:epoch", "x"}};
+        {"SADD", "health:leader:epoch", "x"}, {"SET", "health:controllers", "x"}};
     start(fixture, 0);
     run_until(fixture, first_leads);
     for (size_t i = 0; i < sizeof rubbish / sizeof rubbish[0]; i++) {
         uint64_t before = epoch_of(fixture, 0);
+        /* in an order in which a request between them changes nothing */
+        if (i < 3) {
+            say(fixture, "DEL", "health:leader:epoch", NULL);
+        }
         say(fixture, "DEL", rubbish[i][1], NULL);
         say(fixture, rubbish[i][0], rubbish[i][1], rubbish[i][2]);
-        say(fixture, "DEL", i < 3 ? "health:leader:epoch" : "health:leader", NULL);
+        if (i >= 3) {
+            say(fixture, "DEL", "health:leader", NULL);
+        }
         run_for(fixture, NULL, LEASE_MS);
         assert_true(first_leads(fixture));
         assert_true(epoch_of(fixture, 0) > before);
@@ -416,6 +422,51 @@ static void no_redis_no_renewal_no_commands(void **state)
     assert_true(first_leads(fixture) != second_leads(fixture));
 }
 
+static void limit_memory(struct fixture *fixture, const char *bytes)
+{
+    const char *argv[] = {"CONFIG", "SET", "maxmemory", bytes};
+    fixture->answer[0] = '\0';
+    run_until(fixture, is_hand_up);
+    assert_int_equal(0, redis_link_command(fixture->hand, on_hand_reply, fixture, 4, argv, NULL));
+    run_until(fixture, has_answer);
+    assert_string_equal("OK", fixture->answer);
+}
+
+static bool nobody_writes(struct fixture *fixture)
+{
+    return !redis_session_is_writable(fixture->players[0].session) &&
+           !redis_session_is_writable(fixture->players[1].session);
+}
+
+static bool first_is_renewed(struct fixture *fixture)
+{
+    return redis_session_is_writable(fixture->players[0].session) && epoch_of(fixture, 0) == 2;
+}
+
+/* It takes the attempts of nobody, so it gives the lease to nobody: who led leads on. */
+static void a_full_redis_is_away_for_all(void **state)
+{
+    struct fixture *fixture = *state;
+    start(fixture, 0);
+    run_until(fixture, first_leads);
+    start(fixture, 1);
+    run_for(fixture, NULL, LEASE_MS);
+    limit_memory(fixture, "1");
+    for (int i = 0; i < 40; i++) {
+        leader_lease_heard(fixture->players[0].lease, 1, REDIS_WORD_DOWN);
+        leader_lease_heard(fixture->players[1].lease, 1, REDIS_WORD_DOWN);
+        run_for(fixture, NULL, LEASE_MS / 10);
+        assert_true(first_leads(fixture));
+        assert_false(second_leads(fixture));
+    }
+    assert_true(nobody_writes(fixture));
+    assert_string_equal("(nil)", say(fixture, "GET", "health:leader", NULL));
+    limit_memory(fixture, "0");
+    run_until(fixture, first_is_renewed);
+    assert_false(second_leads(fixture));
+    assert_int_equal(1, fixture->players[0].leads);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -426,6 +477,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_given_back_is_taken_at_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_agents_higher_epoch_is_exceeded, set_up, tear_down),
         cmocka_unit_test_setup_teardown(rubbish_in_the_keys_is_written_over, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_full_redis_is_away_for_all, set_up, tear_down),
         cmocka_unit_test_setup_teardown(no_redis_no_renewal_no_commands, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
