@@ -427,6 +427,7 @@ void decider_facts_registration(struct decider *decider, const struct registrati
     decider_input_heard(decider, host, PATH_N);
     host->vouched_at = decider->now;
     host->round++;
+    host->has_outdone = host->is_stale = false;
     if (is_first) {
         for (struct container *each = host->containers; each; each = each->host_next) {
             each->round = host->round - 1;
@@ -462,7 +463,8 @@ bool decider_facts_unchanged(struct decider *decider, const char *host_name, con
                              uint64_t change, enum path path)
 {
     struct host *host = liveness_find_host(&decider->liveness, host_name);
-    if (!host || host->registered_at.ms == 0 || strcmp(host->agent, agent) != 0 || host->change != change) {
+    if (!host || host->registered_at.ms == 0 || strcmp(host->agent, agent) != 0 || host->change != change ||
+        host->is_stale) {
         return false;
     }
     decider_hosts_hear(decider, host, path);

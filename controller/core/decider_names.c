@@ -45,6 +45,9 @@ static void move_to(struct decider *decider, struct container *container, struct
     bool is_under_way = container->policy.state == STATE_RESTARTING;
     decider_attempt_drop(decider, container);
     decider_breaker_drop(decider, container);
+    if (container->host) {
+        container->host->has_outdone = true;
+    }
     liveness_set_host(container, host);
     container->agent_at = (struct mono){0};
     if (is_under_way) {
@@ -69,10 +72,18 @@ bool decider_names_claim(struct decider *decider, struct container *container, s
         return false;
     }
     if (!is_alive) {
+        host->has_outdone = true;
         return false;
     }
     move_to(decider, container, host);
     return true;
+}
+
+void decider_names_freed(struct decider *decider)
+{
+    for (struct host *host = liveness_first_host(&decider->liveness); host; host = liveness_next_host(host)) {
+        host->is_stale |= host->has_outdone;
+    }
 }
 
 void decider_names_collide_on_key(struct decider *decider, struct container *container,

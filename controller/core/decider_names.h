@@ -9,6 +9,9 @@
 bool decider_names_claim(struct decider *decider, struct container *container, struct host *host,
                          bool is_alive);
 
+/* A container was removed: another host may have one of its name that counted for nothing, or moved away. */
+void decider_names_freed(struct decider *decider);
+
 /* Its host is live and says that it runs. */
 bool decider_names_is_alive(const struct decider *decider, const struct container *container);
 

@@ -10,6 +10,7 @@
 #include "controller/core/decider_edges.h"
 #include "controller/core/decider_gates.h"
 #include "controller/core/decider_input.h"
+#include "controller/core/decider_names.h"
 #include "controller/core/decider_say.h"
 #include "controller/core/decider_terms.h"
 #include "controller/core/decider_totals.h"
@@ -107,6 +108,7 @@ static void remove_container(struct decider *decider, struct container *containe
     decider_totals_uncount(decider, container);
     wake_queue_remove(&decider->wakes, &container->wake);
     liveness_remove(&decider->liveness, container);
+    decider_names_freed(decider);
 }
 
 /* False where the container is gone. */

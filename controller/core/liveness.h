@@ -53,6 +53,8 @@ struct host {
     struct mono frozen_at;
     bool is_edges_due; /* something changed that dependents may have to follow */
     bool has_unlisted; /* its last inventory left one of its containers out */
+    bool has_outdone;  /* it has, or had, a container whose name another host holds now */
+    bool is_stale;     /* a name became free that it may have: its inventory is wanted once more */
     uint32_t written;  /* its inventory stands in the journal since this start; see decider_input.h */
     bool is_silence_written[PATH_N + 1];
     int64_t in_flight;

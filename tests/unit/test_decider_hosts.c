@@ -12,10 +12,11 @@
 #include "common/memory.h"
 #include "controller/core/decider.h"
 
-#define OLD     "00000000000000000000000000000001"
-#define NEW     "00000000000000000000000000000002"
-#define ID      "1111111111111111111111111111111111111111111111111111111111111111"
-#define STARTED "2026-01-23T19:00:00.123456789Z"
+#define OLD      "00000000000000000000000000000001"
+#define NEW      "00000000000000000000000000000002"
+#define ID       "1111111111111111111111111111111111111111111111111111111111111111"
+#define OTHER_ID "2222222222222222222222222222222222222222222222222222222222222222"
+#define STARTED  "2026-01-23T19:00:00.123456789Z"
 
 struct world {
     struct name_patterns none;
@@ -227,6 +228,61 @@ static void a_decommissioned_host_is_forgotten(void **state)
     assert_int_equal(1, decider_count(world->decider));
 }
 
+/* What the agent of a host says of web-1, in its inventory. */
+static void say_inventory(struct world *world, const char *host, uint64_t seq, uint64_t change,
+                          enum container_state state, const char *id)
+{
+    struct registration registration;
+    registration_init(&registration);
+    memory_set_text(registration.host, sizeof registration.host, host);
+    memory_set_text(registration.agent, sizeof registration.agent, strcmp(host, "h1") == 0 ? NEW : OLD);
+    registration.seq = seq;
+    registration.change = change;
+    registration.is_engine_up = true;
+    registration.count = state != CONTAINER_REMOVING;
+    registration.entries = memory_alloc(sizeof *registration.entries);
+    struct heartbeat *beat = &registration.entries[0].beat;
+    fill_beat(beat, registration.agent, seq);
+    memory_set_text(beat->host, sizeof beat->host, host);
+    memory_set_text(beat->container_id, sizeof beat->container_id, id);
+    beat->state = state;
+    if (state == CONTAINER_EXITED) {
+        beat->status = BEAT_UNHEALTHY;
+        beat->stop_class = STOP_CRASH;
+    }
+    container_spec_init(&registration.entries[0].spec);
+    decider_observe_registration(world->decider, &registration, PATH_REDIS, world->now,
+                                 (struct wall){1769195000000});
+    registration.count = 1;
+    registration_fini(&registration);
+}
+
+/* A dead one, whose name another host takes over for a while: it is remembered when the name is free again.
+ */
+static void a_name_that_moved_away_comes_back(void **state)
+{
+    struct world *world = *state;
+    say_inventory(world, "h1", 1, 1, CONTAINER_RUNNING, ID);
+    say_inventory(world, "h1", 2, 2, CONTAINER_EXITED, ID);
+    say_inventory(world, "h2", 1, 1, CONTAINER_RUNNING, OTHER_ID);
+    assert_true(is_known(world, NEW, 2));
+    say_inventory(world, "h2", 2, 2, CONTAINER_REMOVING, OTHER_ID);
+    say_inventory(world, "h2", 3, 2, CONTAINER_REMOVING, OTHER_ID);
+    assert_int_equal(0, decider_count(world->decider));
+    assert_false(is_known(world, NEW, 2)); /* so its inventory is read once more */
+    say_inventory(world, "h1", 3, 2, CONTAINER_EXITED, ID);
+    assert_int_equal(1, decider_count(world->decider));
+    assert_true(is_known(world, NEW, 2));
+    /* The same where it was never the holder of the name. */
+    say_inventory(world, "h2", 4, 3, CONTAINER_RUNNING, OTHER_ID);
+    say_inventory(world, "h1", 4, 3, CONTAINER_EXITED, ID);
+    assert_true(is_known(world, NEW, 3));
+    say_inventory(world, "h2", 5, 4, CONTAINER_REMOVING, OTHER_ID);
+    say_inventory(world, "h2", 6, 4, CONTAINER_REMOVING, OTHER_ID);
+    assert_int_equal(0, decider_count(world->decider));
+    assert_false(is_known(world, NEW, 3));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -237,6 +293,7 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_beat_of_a_stranger_is_told_apart, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_decommissioned_host_is_forgotten, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_name_that_moved_away_comes_back, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
