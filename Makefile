@@ -189,6 +189,15 @@ chaos: programs ## every fault on a real fleet, with a crash before, during and 
 	@packaging/deps build test
 	@BIN=$(B) tests/chaos/run
 
+soak: ## two hours' worth of churn under ASan in MINUTES (6): memory and descriptors stay flat; writes tests/chaos/README.md (as root)
+	@packaging/deps build test
+	@$(MAKE) -s MODE=asan programs
+	@BIN=$(O)/asan tests/chaos/soak $(or $(MINUTES),6)
+
+measure: programs $(addprefix $(B)/tests/bench/,beat_load fleet_answers) ## failovers, lost hosts, outages of Redis, some 20 minutes; writes tests/chaos/README.md (as root)
+	@packaging/deps build test
+	@BIN=$(B) tests/chaos/measure
+
 fleet-down: ## end it
 	@tests/fleet/fleet down
 

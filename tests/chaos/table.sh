@@ -34,20 +34,29 @@ details() {
     done < <(tr '\t' '\37' < "$1")
 }
 
-# write_readme ROWS: between its marks
-write_readme() {
-    local readme tables
+# write_between MARK FILE: FILE is what README.md holds between <!-- MARK --> and <!-- end of MARK -->.
+write_between() {
+    local readme padded
     readme=$(dirname "${BASH_SOURCE[0]}")/README.md
+    padded=$(mktemp)
+    { echo && cat "$2" && echo; } > "$padded"
+    sed -i -e "/^<!-- $1 -->/,/^<!-- end of $1 -->/{//!d}" -e "/^<!-- $1 -->/r $padded" "$readme"
+    rm "$padded"
+}
+
+where_it_ran() { echo "$(date -u +%F), $(nproc) cores, Linux $(uname -r), Docker Engine $(dockerd --version | sed 's/.*version \([^,]*\).*/\1/'), $(redis-server --version | sed 's/.*v=\([^ ]*\).*/Redis \1/')"; }
+
+# write_readme ROWS
+write_readme() {
+    local tables
     tables=$(mktemp)
     {
-        echo
-        echo "$(date -u +%F), $(nproc) cores, Linux $(uname -r), Docker Engine $(dockerd --version | sed 's/.*version \([^,]*\).*/\1/'), $(redis-server --version | sed 's/.*v=\([^ ]*\).*/Redis \1/'). $(awk -F '\t' '$8 == "ok"' "$1" | wc -l) cells as expected, $(awk -F '\t' '$8 != "ok"' "$1" | wc -l) that fall short."
+        echo "$(where_it_ran). $(awk -F '\t' '$8 == "ok"' "$1" | wc -l) cells as expected, $(awk -F '\t' '$8 != "ok"' "$1" | wc -l) that fall short."
         echo
         overview "$1"
         echo
         details "$1"
-        echo
     } > "$tables"
-    sed -i -e '/^<!-- matrix -->/,/^<!-- end of matrix -->/{//!d}' -e "/^<!-- matrix -->/r $tables" "$readme"
+    write_between matrix "$tables"
     rm "$tables"
 }

@@ -150,4 +150,5 @@ fleet_up() {
 
 leader() { r get health:leader 2> /dev/null | sed -n 's/^{"id": "\([^"]*\)".*/\1/p'; }
 # as the leader counts them
-healthy() { grep 'Health summary: ' "$T/$(leader).log" | tail -n 1 | sed 's/.*summary: \([0-9]*\) healthy.*/\1/'; }
+healthy_by() { grep 'Health summary: ' "$T/$1.log" | tail -n 1 | sed 's/.*summary: \([0-9]*\) healthy.*/\1/'; }
+healthy() { healthy_by "$(leader)"; }
