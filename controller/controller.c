@@ -1,6 +1,5 @@
 #include "controller/controller.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -13,7 +12,6 @@
 #include "common/key_file.h"
 #include "common/log.h"
 #include "common/memory.h"
-#include "common/redis_link.h"
 #include "controller/agent_link.h"
 #include "controller/alert_outbox.h"
 #include "controller/core/decider.h"
@@ -431,11 +429,6 @@ static void tell_started(const struct settings *settings)
 static int check_settings(struct controller *controller, struct err *err)
 {
     const struct settings *settings = controller->settings;
-    if (settings->redis_url.is_tls && !redis_link_has_tls()) {
-        return err_set(err, EINVAL,
-                       "REDIS_URL: this build's hiredis has no TLS: rediss:// cannot be used; "
-                       "redis:// and unix:// can");
-    }
     if (disk_file_make_dir(settings->state_dir, err) != 0) {
         return err_wrap(err, "DEFIB_STATE_DIR");
     }

@@ -1,11 +1,13 @@
 /*
  * The agents' side of beat_load's hosts: answers every ping and inventory that a controller sends to any of
- * them as an agent does that has nothing new to tell. Says "ready"; runs until killed.
+ * them as an agent does that has nothing new to tell. Says "ready"; runs until killed. Where SOCKET is given,
+ * the agents have Redis as long as that file is there.
  *
- *   fleet_answers URL AGENT_ID
+ *   fleet_answers URL AGENT_ID [SOCKET]
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "common/err.h"
 #include "common/loop.h"
@@ -15,6 +17,7 @@
 #include "proto/envelope.h"
 
 static const struct key_ring NO_KEYS;
+static const char *redis_socket;
 
 static void on_request(void *arg, struct rpc_request *request, const uint8_t *bytes, size_t len)
 {
@@ -34,6 +37,9 @@ static void on_request(void *arg, struct rpc_request *request, const uint8_t *by
     answer.id = command.id;
     answer.code = ANSWER_OK;
     answer.change = 1;
+    if (redis_socket != NULL) {
+        answer.redis = access(redis_socket, F_OK) == 0 ? REDIS_WORD_UP : REDIS_WORD_DOWN;
+    }
     memory_set_text(answer.host, sizeof answer.host, command.host);
     memory_set_text(answer.agent, sizeof answer.agent, agent_id);
     cleanup_free uint8_t *encoded = answer_encode(&answer, &answer_len);
@@ -45,9 +51,10 @@ static void on_request(void *arg, struct rpc_request *request, const uint8_t *by
 
 int main(int argc, char **argv)
 {
-    if (argc != 3) {
+    if (argc != 3 && argc != 4) {
         return 2;
     }
+    redis_socket = argv[3];
     struct loop *loop = loop_new();
     struct rpc_server_options options = {
         .url = argv[1], .contexts = 64, .max_bytes = 65536, .on_request = on_request, .arg = argv[2]};

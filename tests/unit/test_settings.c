@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "common/redis_link.h"
 #include "common/settings.h"
 #include "common/version.h"
 
@@ -290,13 +291,35 @@ static void good_ones_pass(void **state)
         {CONTROLLER, "DEFIB_HTTP_LISTEN=[::1]:80"},
         {CONTROLLER, "DEFIB_WEBHOOK_URL=https://h/x?y DEFIB_HEARTBEAT_URL=http://h"},
         {CONTROLLER, "DEFIB_LISTEN=tcp://0.0.0.0:1 DOCKER_HOST=junk DEFIB_HOST=,"}, /* not the controller's */
-        {CONTROLLER, "REDIS_URL=rediss://:p@h MAX_RESTART_ATTEMPTS=1000"},
+        {CONTROLLER, "REDIS_URL=redis://:p@h MAX_RESTART_ATTEMPTS=1000"},
         {CONTROLLER, "RESTART_COOLDOWN_SECS=601 RESTART_STABLE_SECS=601"},
     };
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
         struct settings settings;
         must_load((enum settings_program)CASES[i].program, CASES[i].environment, &settings);
         settings_free(&settings);
+    }
+}
+
+/* Debian 12's hiredis has none: told at once, and not as a Redis that never answers. */
+static void tls_to_redis_is_refused_where_it_is_not_built_in(void **state)
+{
+    (void)state;
+    static const char *const urls[] = {"REDIS_URL=rediss://:hush@h", "REDIS_URL=rediss+sentinel://:hush@h/m"};
+    static const enum settings_program programs[] = {AGENT, CONTROLLER, SETTINGS_CTL};
+    for (size_t i = 0; i < 6; i++) {
+        struct settings settings;
+        struct err err;
+        int result = load(programs[i / 2], urls[i % 2], &settings, &err);
+        if (redis_link_has_tls()) {
+            assert_int_equal(0, result);
+            settings_free(&settings);
+        } else {
+            assert_int_equal(-EINVAL, result);
+            assert_non_null(strstr(err.text, "REDIS_URL=\"rediss"));
+            assert_non_null(strstr(err.text, "this build's hiredis has no TLS"));
+            assert_null(strstr(err.text, "hush"));
+        }
     }
 }
 
@@ -555,6 +578,7 @@ int main(void)
         cmocka_unit_test(values_follow_from_others),
         cmocka_unit_test(lists_are_loaded),
         cmocka_unit_test(good_ones_pass),
+        cmocka_unit_test(tls_to_redis_is_refused_where_it_is_not_built_in),
         cmocka_unit_test(defibctl_finds_the_controller),
         cmocka_unit_test(bad_ones_are_refused_by_name),
         cmocka_unit_test(local_urls),
