@@ -63,9 +63,6 @@ running_names() { printf 'svc-%s-1 svc-%s-2\n' h1 h1 h2 h2; }
 TILT_MS=31000
 was_thawed() { echo $(($(now_ms) + TILT_MS)) > "$T/tilted-until"; }
 
-# one Redis: it is asked without being looked for
-r() { on_redis r1 "$@"; }
-
 # What is not as it should be, if anything; what costs little first.
 abnormal() {
     local name HOST values keys=(health:leader "${CONTROLLERS[@]/#/health:controller:}" "${FLEET_HOSTS[@]/#/health:agent:}")

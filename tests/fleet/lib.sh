@@ -93,7 +93,7 @@ master_of_redis() {
     done
     return 1
 }
-r() { on_redis "$(master_of_redis)" "$@"; }
+r() { if [ "$REDIS_SERVERS" = 1 ]; then on_redis r1 "$@"; else on_redis "$(master_of_redis)" "$@"; fi; }
 
 # start_redis_server NAME: r1 begins as the master.
 start_redis_server() {
@@ -148,7 +148,7 @@ fleet_up() {
     wait_for 60 "[ \"\$(healthy)\" = $(($1 * $4)) ]" 'all containers are healthy'
 }
 
-leader() { r get health:leader 2> /dev/null | sed -n 's/^{"id": "\([^"]*\)".*/\1/p'; }
+leader() { [[ ! $(r get health:leader 2> /dev/null) =~ ^'{"id": "'([^\"]+) ]] || echo "${BASH_REMATCH[1]}"; }
 # as the leader counts them
 healthy_by() { grep 'Health summary: ' "$T/$1.log" | tail -n 1 | sed 's/.*summary: \([0-9]*\) healthy.*/\1/'; }
 healthy() { healthy_by "$(leader)"; }
