@@ -37,7 +37,7 @@ fault leader-killed h1 4 during none '' 'SIGKILL to the leading controller'
 fault leader-stopped h1 4 during none '' 'SIGTERM to the leading controller'
 fault leader-frozen h1 6 during none '' 'SIGSTOP to the leading controller for three leases'
 fault controllers-killed h1 4 after none '' 'SIGKILL to all controllers'
-fault controllers-frozen h1 60 after none '' 'SIGSTOP to all controllers for a minute: they wake up in tilt, and do nothing for 30 s'
+fault controllers-frozen h1 5 after none '' 'SIGSTOP to all controllers: they wake up in tilt, and do nothing for 30 s'
 fault controller-disk-full h1 3 during none '' 'the file systems of all controllers'"'"' state folders are full'
 
 fault host-cut h1 6 after none "$LOST" "the host's cable is pulled"
