@@ -118,7 +118,15 @@ start_agent_of() { HOST=$1 AS=agent-$1 start_agent REDIS_URL="$(redis_url)" DEFI
 
 start_controller_of() {
     HOST=$1 AS=$1 start_controller REDIS_URL="$(redis_url)" DEFIB_ID="$1" DEFIB_KEY_FILE="$T/fleet.key" \
-        LEADER_LEASE_SECS="$LEASE" "${@:2}"
+        DEFIB_HTTP_TOKEN_FILE="$T/fleet.token" LEADER_LEASE_SECS="$LEASE" "${@:2}"
+}
+
+# ctl COMMAND...: defibctl beside the controller that leads, or the first one where nobody does.
+ctl() {
+    local name
+    name=$(leader)
+    at "${name:-c1}" env REDIS_URL="$(redis_url)" DEFIB_KEY_FILE="$T/fleet.key" DEFIB_HTTP_TOKEN_FILE="$T/fleet.token" \
+        DEFIB_STATE_DIR="$T/state-${name:-c1}" "$BIN/defibctl" "$@"
 }
 
 service_of() { echo "svc-$1-$2"; }
@@ -127,7 +135,8 @@ service_of() { echo "svc-$1-$2"; }
 fleet_up() {
     local name number
     "$BIN/defib-controller" --gen-key > "$T/fleet.key"
-    chmod 600 "$T/fleet.key"
+    head -c 16 /dev/urandom | od -An -tx1 | tr -d ' ' > "$T/fleet.token"
+    chmod 600 "$T/fleet.key" "$T/fleet.token"
     make_hub
     for name in $(seq -f r%g "$3"); do
         join "$name"
