@@ -488,9 +488,13 @@ static bool next_entry(void *arg, struct registration_lent *out)
         return false;
     }
     source->count++;
+    heartbeat_fini(&source->beat);
     heartbeat_init(&source->beat);
     container_beat_fill(source->container, agent->settings->host, agent->id, source->publisher->seq,
                         source->now, &source->beat);
+    if (source->beat.status == BEAT_UNHEALTHY || source->beat.status == BEAT_DEGRADED) {
+        prober_fill(agent->prober, source->container->id, &source->beat); /* why */
+    }
     *out = (struct registration_lent){&source->beat, &source->container->spec};
     return true;
 }
@@ -516,8 +520,10 @@ char *heartbeat_publisher_registration(struct heartbeat_publisher *publisher, si
     registration.epoch = agent->commands == NULL ? 0 : command_server_epoch(agent->commands);
     add_counters(publisher, &registration);
     struct entry_source source = {.publisher = publisher, .now = now};
-    return registration_encode_each(&registration, next_entry, &source, container_table_count(agent->table),
-                                    len);
+    char *text = registration_encode_each(&registration, next_entry, &source,
+                                          container_table_count(agent->table), len);
+    heartbeat_fini(&source.beat);
+    return text;
 }
 
 static void on_registered(void *arg, const struct redis_reply *reply)

@@ -638,7 +638,8 @@ void controller_health(const struct controller *controller, struct controller_he
                                       .is_stopping = controller->is_stopping,
                                       .late_ms = late_ms(controller),
                                       .late_max_ms = controller->late_max_ms,
-                                      .heartbeats = controller->heartbeats};
+                                      .heartbeats = controller->heartbeats,
+                                      .leader = leader_lease_holder(controller->lease)};
 }
 
 /* ---- the end ---- */

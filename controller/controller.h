@@ -68,6 +68,7 @@ struct controller_health {
     int64_t late_ms;     /* how long the decider waits for its turn */
     int64_t late_max_ms; /* the most it ever had to */
     uint64_t heartbeats; /* messages of health:heartbeats since the start */
+    const char *leader;  /* the id of the controller that leads, ours too; "" where it is not known */
 };
 void controller_health(const struct controller *controller, struct controller_health *out);
 

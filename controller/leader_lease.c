@@ -73,7 +73,8 @@ struct leader_lease {
     bool is_asking, is_released;
     struct mono asked_at, ask_at, told_until;
     char refusal[REASON_SIZE]; /* told last */
-    char leader[REASON_SIZE];  /* whose lease was seen last */
+    char leader[REASON_SIZE];  /* whose lease was seen last, in words */
+    char holder[REASON_SIZE];  /* its id */
 };
 
 static struct mono lease_now(const struct leader_lease *lease)
@@ -190,7 +191,7 @@ static void set_role(struct leader_lease *lease, enum leader_role before, enum l
     const struct leader_lease_options *options = &lease->options;
     enum leader_role role = leadership_look(&lease->leadership, lease_now(lease));
     if (role != ROLE_STANDBY) {
-        lease->leader[0] = '\0';
+        lease->leader[0] = lease->holder[0] = '\0';
     }
     if (role != before) {
         tell_role(lease, before);
@@ -282,7 +283,9 @@ static void take_grant(struct leader_lease *lease, const struct redis_reply *rep
 static void note_leader(struct leader_lease *lease, const char *text)
 {
     char id[REASON_SIZE - 32] = "";
-    if (text == NULL || sscanf(text, "{\"id\": \"%127[^\"]\"", id) != 1) {
+    bool is_named = text != NULL && sscanf(text, "{\"id\": \"%127[^\"]\"", id) == 1;
+    memory_set_text(lease->holder, sizeof lease->holder, is_named ? id : "");
+    if (!is_named) {
         memory_set_text(id, sizeof id, text == NULL || *text == '\0' ? "nobody yet" : "somebody else");
     }
     char leader[REASON_SIZE];
@@ -381,6 +384,11 @@ void leader_lease_release(struct leader_lease *lease)
 bool leader_lease_leads(const struct leader_lease *lease)
 {
     return lease->leadership.role != ROLE_STANDBY;
+}
+
+const char *leader_lease_holder(const struct leader_lease *lease)
+{
+    return leader_lease_leads(lease) ? lease->id : lease->holder;
 }
 
 bool leader_lease_has_seen_other(const struct leader_lease *lease)

@@ -57,6 +57,9 @@ void leader_lease_release(struct leader_lease *lease);
 /* Not STANDBY: it may speak. */
 bool leader_lease_leads(const struct leader_lease *lease);
 
+/* The id of who holds the lease, as far as it is known; else "". Borrowed. */
+const char *leader_lease_holder(const struct leader_lease *lease);
+
 /* Another one led while we were here. */
 bool leader_lease_has_seen_other(const struct leader_lease *lease);
 

@@ -48,6 +48,7 @@ static const struct field fields[] = {
     FIELD("denied", FIELD_FLAG, 0, is_denied_by_agent),
     FIELD("oneshot", FIELD_FLAG, 0, is_oneshot),
     FIELD("healthcheck", FIELD_FLAG, 0, has_healthcheck),
+    FIELD("checks", FIELD_FLAG, 0, has_checks),
     FIELD("stop_timeout_ms", FIELD_MS, -1, stop_timeout_ms),
     FIELD("start_grace_ms", FIELD_MS, -1, start_grace_ms),
     FIELD("healthcheck_grace_ms", FIELD_MS, 0, healthcheck_grace_ms),
@@ -61,6 +62,7 @@ static const struct field fields[] = {
     FIELD("compose_service", FIELD_NAME, 0, compose_service),
     FIELD("depends_on", FIELD_NAME, 0, depends_on),
     FIELD("complaint", FIELD_NAME, 0, complaint),
+    FIELD("complaints", FIELD_COUNT, 0, complaint_count),
 };
 enum { FIELDS = sizeof fields / sizeof fields[0] };
 
@@ -69,9 +71,9 @@ void container_spec_init(struct container_spec *spec)
     spec->restart = RESTART_LABEL_NONE;
     spec->beat_mode = BEAT_MODE_AUTO;
     spec->is_app_beating = spec->is_own = spec->is_redis_in_use = spec->is_denied_by_agent = false;
-    spec->is_oneshot = spec->has_healthcheck = false;
+    spec->is_oneshot = spec->has_healthcheck = spec->has_checks = false;
     spec->stop_timeout_ms = spec->start_grace_ms = spec->unhealthy_grace_ms = spec->max_attempts = -1;
-    spec->healthcheck_grace_ms = 0;
+    spec->healthcheck_grace_ms = spec->complaint_count = 0;
     spec->backoff_count = 0;
     spec->docker_policy = DOCKER_POLICY_UNKNOWN;
     spec->docker_policy_max = 0;

@@ -26,6 +26,7 @@ struct container_spec {
     bool is_denied_by_agent;    /* the agent's own deny list */
     bool is_oneshot;            /* defib.oneshot or com.docker.compose.oneoff */
     bool has_healthcheck;
+    bool has_checks; /* by label: defib.check, defib.progress, defib.limit */
     int64_t stop_timeout_ms;
     int64_t start_grace_ms;
     int64_t healthcheck_grace_ms; /* start period + interval x retries, 0 without a HEALTHCHECK */
@@ -42,6 +43,7 @@ struct container_spec {
      * compose says `restart: true`. Comma-separated, no blanks. */
     char depends_on[LIMIT_DEPENDS_ON_SIZE];
     char complaint[LIMIT_DETAIL_SIZE]; /* of the first label that is of no use, for people; ASCII */
+    int64_t complaint_count;           /* labels that are of no use */
 };
 
 void container_spec_init(struct container_spec *spec); /* no label at all */

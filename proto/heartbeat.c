@@ -12,6 +12,8 @@
 #include "proto/json_reader.h"
 #include "proto/json_writer.h"
 
+#define DETAILS "check_details"
+
 enum { FIRST_SIZE = 1024, MAX_VALUES = 4096 };
 
 static const struct json_bounds bounds = {"heartbeat", LIMIT_HEARTBEAT_BYTES, MAX_VALUES};
@@ -367,15 +369,25 @@ void heartbeat_set_check(struct heartbeat *beat, const char *name, bool is_ok)
     set_item(&beat->checks, name, cJSON_CreateBool(is_ok));
 }
 
+static cJSON *find_details(const struct heartbeat *beat)
+{
+    cJSON *details = beat->extra == NULL ? NULL : cJSON_GetObjectItemCaseSensitive(beat->extra, DETAILS);
+    return cJSON_IsObject(details) ? details : NULL;
+}
+
 void heartbeat_set_check_detail(struct heartbeat *beat, const char *name, const char *detail)
 {
-    static const char member[] = "check_details";
-    cJSON *details = beat->extra == NULL ? NULL : cJSON_GetObjectItemCaseSensitive(beat->extra, member);
+    cJSON *details = find_details(beat);
     if (details == NULL) {
-        set_item(&beat->extra, member, cJSON_CreateObject());
-        details = cJSON_GetObjectItemCaseSensitive(beat->extra, member);
+        set_item(&beat->extra, DETAILS, cJSON_CreateObject());
+        details = find_details(beat);
     }
     set_item(&details, name, cJSON_CreateString(detail));
+}
+
+const cJSON *heartbeat_check_details(const struct heartbeat *beat)
+{
+    return find_details(beat);
 }
 
 bool heartbeat_metric(const struct heartbeat *beat, const char *name, double *out)

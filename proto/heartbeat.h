@@ -82,6 +82,8 @@ void heartbeat_write(struct json_writer *writer, const struct heartbeat *beat, b
 void heartbeat_set_check(struct heartbeat *beat, const char *name, bool is_ok);
 /* Why a check is not well: one line in the object `check_details` of `extra`. */
 void heartbeat_set_check_detail(struct heartbeat *beat, const char *name, const char *detail);
+/* That object, borrowed; NULL where nothing is told. */
+const struct cJSON *heartbeat_check_details(const struct heartbeat *beat);
 /* False where it tells no such number. */
 bool heartbeat_metric(const struct heartbeat *beat, const char *name, double *out);
 void heartbeat_set_metric(struct heartbeat *beat, const char *name, double value);

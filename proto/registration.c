@@ -294,6 +294,10 @@ char *registration_encode_each(const struct registration *registration, registra
     while (writer.len <= LIMIT_REGISTRATION_BYTES && next(arg, &entry)) {
         json_writer_open(&writer, NULL, '{');
         heartbeat_write(&writer, entry.beat, false);
+        const struct cJSON *details = heartbeat_check_details(entry.beat);
+        if (details != NULL) {
+            json_writer_tree(&writer, "check_details", details);
+        }
         container_spec_write(&writer, "spec", entry.spec);
         json_writer_close(&writer, '}');
         count++;

@@ -2,7 +2,8 @@
  * An agent's registration and inventory: JSON under `health:agent:{host}`, and the payload of the answer to
  * `inventory` over nng. One document, both paths. Pure.
  *
- * Each entry is a heartbeat document without checks, metrics and extras, with a `spec` beside it. Stopped
+ * Each entry is a heartbeat document without checks, metrics and extras (but for `check_details`: why a check
+ * of the agent's is not well, also where the service beats for itself), with a `spec` beside it. Stopped
  * containers stand in it too, with their stop_class: this is how the controller learns of a death that no
  * beat tells any more. A container that is gone is not in it.
  */

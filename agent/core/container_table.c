@@ -7,6 +7,8 @@
 #include <uthash.h>
 
 #include "agent/core/container_entry.h"
+#include "agent/core/metric_rules.h"
+#include "agent/core/probe_spec.h"
 #include "agent/core/stop_records.h"
 #include "common/memory.h"
 
@@ -236,6 +238,24 @@ static void on_complaint(void *arg, const char *text)
     complaint->table->config->complain(complaint->table->config->complain_arg, line);
 }
 
+static void keep_complaint(void *arg, const char *text)
+{
+    label_reader_keep_complaint(arg, text);
+}
+
+/* Those of checks and metrics are logged where they are used (prober.c); here the first is kept for people.
+ */
+static void read_check_labels(const struct label_list *labels, struct container_spec *spec)
+{
+    struct probe_list probes;
+    struct metric_rules rules;
+    probe_spec_read(labels, &probes, keep_complaint, spec);
+    metric_rules_read(labels, &rules, keep_complaint, spec);
+    spec->has_checks = probes.count + rules.count > 0;
+    probe_spec_free(&probes);
+    metric_rules_free(&rules);
+}
+
 /* Also where no complaint is wanted any more: once per container id. */
 static void read_labels(const struct container_table *table, struct container_entry *entry,
                         const struct label_list *labels, struct container_spec *spec)
@@ -243,6 +263,7 @@ static void read_labels(const struct container_table *table, struct container_en
     struct complaint complaint = {table, entry->pub.name};
     bool is_told = !entry->are_labels_reported && table->config->complain != NULL;
     label_reader_spec(labels, spec, is_told ? on_complaint : NULL, &complaint);
+    read_check_labels(labels, spec);
     entry->are_labels_reported = true;
 }
 

@@ -232,17 +232,23 @@ struct reading {
 };
 
 /* The first one stays in the spec, for `defibctl doctor`. */
-static void tell(const struct reading *reading, const char *text)
+void label_reader_keep_complaint(struct container_spec *spec, const char *text)
 {
-    char *kept = reading->spec->complaint;
+    char *kept = spec->complaint;
+    spec->complaint_count++;
     if (kept[0] == '\0') {
-        snprintf(kept, sizeof reading->spec->complaint, "%s", text);
+        snprintf(kept, sizeof spec->complaint, "%s", text);
         for (; *kept != '\0'; kept++) {
             if (*kept < ' ' || *kept > '~') {
                 *kept = '?'; /* it shall be readable wherever it is cut */
             }
         }
     }
+}
+
+static void tell(const struct reading *reading, const char *text)
+{
+    label_reader_keep_complaint(reading->spec, text);
     if (reading->complain != NULL) {
         reading->complain(reading->arg, text);
     }

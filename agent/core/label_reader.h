@@ -48,6 +48,10 @@ enum label_watch label_reader_watch(const struct label_list *labels);
 /* One complaint, one line: names the label, its value and what is allowed. Borrowed for the call. */
 typedef void (*label_complaint)(void *arg, const char *text);
 
+/* Keeps a complaint of those who read other labels (probe_spec, metric_rules) in the spec, where it is the
+ * first. */
+void label_reader_keep_complaint(struct container_spec *spec, const char *text);
+
 /* Fills what labels say in; other fields of *spec stay. `complain` may be NULL. */
 void label_reader_spec(const struct label_list *labels, struct container_spec *spec,
                        label_complaint on_complaint, void *arg);

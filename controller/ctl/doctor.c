@@ -50,6 +50,6 @@ void doctor_check_clock(struct doctor *doctor, const char *whose, int64_t theirs
         doctor_say(doctor, DOCTOR_WARNING, "clock",
                    "run an NTP client on both: times in logs and on the stream cannot be compared",
                    "The clock of %s is %lld s %s ours.", whose, (long long)llabs(apart_ms) / 1000,
-                   apart_ms > 0 ? "before" : "behind");
+                   apart_ms > 0 ? "ahead of" : "behind");
     }
 }

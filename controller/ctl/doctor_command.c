@@ -16,7 +16,7 @@
 #include "proto/keys.h"
 #include "proto/limits.h"
 
-enum { TEXT_SIZE = 640, NAMED_MAX = 5 };
+enum { TEXT_SIZE = 640 };
 
 static bool get_bool(const struct cJSON *object, const char *name)
 {
@@ -51,8 +51,13 @@ static void check_controller(struct doctor *doctor, const struct cJSON *tree)
                    "unset SUPERVISOR_ENABLED=false, or MAX_RESTART_ATTEMPTS=0",
                    "Automatic restarts are disabled: failures are only alerted.");
     }
-    if (!get_bool(controller, "leader")) {
-        doctor_say(doctor, DOCTOR_NOTE, "leader", "", "This controller does not lead: another one decides.");
+    bool is_leader = get_bool(controller, "leader");
+    char leader[LIMIT_NAME_SIZE];
+    get_text(controller, "leader_id", leader, sizeof leader);
+    if (!is_leader && leader[0] == '\0') {
+        doctor_say(doctor, DOCTOR_WARNING, "leader",
+                   "wait LEADER_LEASE_SECS; then read its log: does Redis take writes?",
+                   "This controller does not lead, and knows nobody who does.");
     }
     if (get_bool(controller, "breaker_open")) {
         doctor_say(doctor, DOCTOR_BAD, "breaker",
@@ -67,8 +72,9 @@ static void check_controller(struct doctor *doctor, const struct cJSON *tree)
         doctor_check_clock(doctor, "the controller", theirs.ms);
     }
     if (doctor->findings == before) {
-        doctor_say(doctor, DOCTOR_FINE, "controller", "", "The controller at %s watches and decides.",
-                   doctor->ctl->settings->url);
+        doctor_say(doctor, DOCTOR_FINE, "controller", "", "The controller at %s %s%s%s.",
+                   doctor->ctl->settings->url, is_leader ? "watches and decides" : "stands by, and ",
+                   is_leader ? "" : leader, is_leader ? "" : " leads and decides");
     }
     double ttl_secs = 0;
     json_reader_real(json_reader_member(controller, "heartbeat_ttl_secs"), &ttl_secs);
@@ -189,41 +195,20 @@ static void check_failed(struct doctor *doctor, const struct cJSON *container, c
     }
 }
 
-/* Running, and nothing but Docker's word for it. */
-static bool is_unchecked(const struct cJSON *container)
-{
-    const struct cJSON *docker = json_reader_member(container, "docker");
-    char state[LIMIT_WORD_SIZE], health[LIMIT_WORD_SIZE], heard[LIMIT_TIME_SIZE];
-    get_text(docker, "state", state, sizeof state);
-    get_text(docker, "health", health, sizeof health);
-    get_text(container, "service_heard_at", heard, sizeof heard);
-    return strcmp(state, "running") == 0 && strcmp(health, "none") == 0 && heard[0] == '\0';
-}
-
 static void check_containers(struct doctor *doctor, const struct cJSON *tree)
 {
-    char unchecked[TEXT_SIZE] = "", name[LIMIT_NAME_SIZE], host[LIMIT_NAME_SIZE];
-    size_t count = 0, blind = 0, before = doctor->findings;
+    char name[LIMIT_NAME_SIZE], host[LIMIT_NAME_SIZE];
+    size_t count = 0, before = doctor->findings;
     const struct cJSON *container = json_reader_first(json_reader_member(tree, "containers"));
     for (; container != NULL; container = json_reader_next(container)) {
         get_text(container, "container", name, sizeof name);
         get_text(container, "host", host, sizeof host);
         check_failed(doctor, container, name, host[0] == '\0' ? "its host" : host);
         count++;
-        if (is_unchecked(container) && blind++ < NAMED_MAX) {
-            size_t used = strlen(unchecked);
-            snprintf(unchecked + used, sizeof unchecked - used, "%s%.80s", used == 0 ? "" : ", ", name);
-        }
     }
     if (doctor->findings == before) {
         doctor_say(doctor, DOCTOR_FINE, "containers", "",
                    "%zu containers, none of them down with nobody to restart it.", count);
-    }
-    if (blind > 0) {
-        doctor_say(doctor, DOCTOR_NOTE, "unchecked",
-                   "give them a HEALTHCHECK, or let them beat (man defib-beat)",
-                   "%zu run without any check of their own: a hang is not noticed. %s%s.", blind, unchecked,
-                   blind > NAMED_MAX ? ", ..." : "");
     }
 }
 
@@ -289,9 +274,12 @@ static void check_fleet(struct doctor *doctor)
     struct err err;
     cleanup_reply struct api_reply status, containers = {.status = 0};
     if (api_client_call(ctl->api, "GET", "/api/v1/status", NULL, &status, &err) != 0) {
+        char leader[LIMIT_NAME_SIZE];
+        bool has_leader = fleet_read_leader(ctl, leader, &err) == 0 && leader[0] != '\0';
         doctor_say(doctor, DOCTOR_BAD, "controller", "systemctl status defib-controller; is DEFIB_URL right?",
-                   "The controller at %s does not answer: nothing is restarted while it is down.",
-                   ctl->settings->url);
+                   "The controller at %s does not answer: %s%s.", ctl->settings->url,
+                   has_leader ? leader : "nothing is restarted while none leads",
+                   has_leader ? " leads and decides meanwhile" : "");
         return;
     }
     if (status.status != 200 || status.tree == NULL) {

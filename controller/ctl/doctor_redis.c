@@ -8,7 +8,10 @@
 
 #define PROBE_KEY "health:doctor"
 
+enum { NAMED_MAX = 5 };
+
 static const int64_t CLOCK_LIMIT_MS = 5000;
+
 /* ---- Redis itself ---- */
 
 static void info_value(const char *info, const char *name, char *out, size_t size)
@@ -93,7 +96,7 @@ static void check_agent_clock(struct doctor *doctor, const struct registration *
         doctor_say(doctor, DOCTOR_WARNING, "clock",
                    "run an NTP client on both: times in logs and on the stream cannot be compared",
                    "The clock of host %s is about %lld s %s ours.", registration->host,
-                   (long long)llabs(age_ms) / 1000, age_ms < 0 ? "before" : "behind");
+                   (long long)llabs(age_ms) / 1000, age_ms < 0 ? "ahead of" : "behind");
     }
 }
 
@@ -135,15 +138,53 @@ static void check_labels(struct doctor *doctor, const struct registration *regis
 {
     for (size_t i = 0; i < registration->count; i++) {
         const struct registration_entry *entry = &registration->entries[i];
+        char more[64] = "";
+        if (entry->spec.complaint_count > 1) {
+            snprintf(more, sizeof more, "; %lld more are in its agent's log",
+                     (long long)entry->spec.complaint_count - 1);
+        }
         if (entry->spec.complaint[0] != '\0') {
             doctor_say(doctor, DOCTOR_WARNING, "label",
-                       "mend it where the container is made, and make it anew", "%s on %s: %s.",
-                       entry->beat.container, registration->host, entry->spec.complaint);
+                       "mend it where the container is made, and make it anew", "%s on %s: %s%s.",
+                       entry->beat.container, registration->host, entry->spec.complaint, more);
         }
     }
 }
 
-static void check_agent(struct doctor *doctor, const char *text, size_t len)
+/* Those that run with nothing but Docker's word for it. */
+struct unchecked {
+    size_t count;
+    char names[640];
+};
+
+static void find_unchecked(struct unchecked *unchecked, const struct registration *registration)
+{
+    for (size_t i = 0; i < registration->count; i++) {
+        const struct registration_entry *entry = &registration->entries[i];
+        const struct container_spec *spec = &entry->spec;
+        bool is_checked = spec->has_healthcheck || spec->has_checks || spec->is_app_beating ||
+                          spec->beat_mode == BEAT_MODE_APP || entry->beat.health == HEALTH_HEALTHY;
+        bool is_ours = spec->is_own || spec->is_redis_in_use;
+        if (entry->beat.state == CONTAINER_RUNNING && !is_checked && !is_ours &&
+            unchecked->count++ < NAMED_MAX) {
+            size_t used = strlen(unchecked->names);
+            snprintf(unchecked->names + used, sizeof unchecked->names - used, "%s%.80s",
+                     used == 0 ? "" : ", ", entry->beat.container);
+        }
+    }
+}
+
+static void say_unchecked(struct doctor *doctor, const struct unchecked *unchecked)
+{
+    if (unchecked->count > 0) {
+        doctor_say(doctor, DOCTOR_NOTE, "unchecked",
+                   "give them a HEALTHCHECK or a defib.check label, or let them beat (man defib-beat)",
+                   "%zu run without any check of their own: a hang is not noticed. %s%s", unchecked->count,
+                   unchecked->names, unchecked->count > NAMED_MAX ? ", ..." : ".");
+    }
+}
+
+static void check_agent(struct doctor *doctor, const char *text, size_t len, struct unchecked *unchecked)
 {
     struct registration registration;
     if (registration_decode(text, len, &registration, NULL, NULL) != 0) {
@@ -154,11 +195,13 @@ static void check_agent(struct doctor *doctor, const char *text, size_t len)
     check_pace(doctor, &registration);
     check_requests(doctor, &registration);
     check_labels(doctor, &registration);
+    find_unchecked(unchecked, &registration);
     registration_fini(&registration);
 }
 
 static void check_agents(struct doctor *doctor)
 {
+    struct unchecked unchecked = {.count = 0};
     struct err err;
     cleanup_desk_reply struct desk_reply keys;
     if (redis_desk_scan(doctor->ctl->redis, KEY_AGENT_PREFIX "*", &keys, &err) != 0) {
@@ -169,9 +212,10 @@ static void check_agents(struct doctor *doctor)
         cleanup_desk_reply struct desk_reply value;
         if (redis_desk_call(doctor->ctl->redis, 2, argv, &value, &err) == 0 &&
             value.type == REDIS_REPLY_TEXT) {
-            check_agent(doctor, value.text, value.len);
+            check_agent(doctor, value.text, value.len, &unchecked);
         }
     }
+    say_unchecked(doctor, &unchecked);
 }
 
 /* ---- all of that ---- */

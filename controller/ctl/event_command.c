@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "common/memory.h"
+#include "common/timestamp.h"
 #include "controller/ctl/alert_test.h"
 #include "controller/ctl/fleet.h"
 #include "controller/ctl/option_reader.h"
@@ -21,7 +22,8 @@ enum {
     LAST_MAX = 10000,
     ENTRY_VALUES = 256,
     ENTRY_BYTES = 64 * 1024,
-    LINE_SIZE = 1024
+    LINE_SIZE = 1024,
+    LOG_SIZE = 8 * 1024
 };
 
 static const struct timespec FOLLOW_PAUSE = {.tv_nsec = 300 * 1000 * 1000};
@@ -65,6 +67,40 @@ static const char *in_brackets(const char *text, char out[LINE_SIZE])
     return out;
 }
 
+/* The last line of its log, without the time that Docker put before it. */
+static void get_last_words(const struct entry *entry, char out[LINE_SIZE])
+{
+    char log[LOG_SIZE];
+    get(entry, "log", log, sizeof log);
+    size_t end = strlen(log);
+    while (end > 0 && strchr("\r\n ", log[end - 1]) != NULL) {
+        log[--end] = '\0';
+    }
+    const char *newline = strrchr(log, '\n');
+    const char *line = newline == NULL ? log : newline + 1;
+    struct wall when;
+    size_t len = strcspn(line, " ");
+    if (line[len] == ' ' && timestamp_parse(line, len, &when) == 0) {
+        line += len + 1;
+    }
+    snprintf(out, LINE_SIZE, "%.300s", line);
+}
+
+static void tell_evidence(const struct entry *entry, const char *reason, char *out, size_t size)
+{
+    char state[LIMIT_WORD_SIZE], words[LINE_SIZE], ending[64] = "";
+    int64_t code;
+    bool is_oom = false;
+    get(entry, "state", state, sizeof state);
+    get_last_words(entry, words);
+    json_reader_bool(json_reader_member(entry->tree, "oom_killed"), &is_oom);
+    if (json_reader_signed(json_reader_member(entry->tree, "exit_code"), INT32_MIN, INT32_MAX, &code)) {
+        snprintf(ending, sizeof ending, ", exit code %" PRId64 "%s", code, is_oom ? ", out of memory" : "");
+    }
+    snprintf(out, size, "evidence %s: %s%s%s%.300s%s", reason, state, ending,
+             words[0] == '\0' ? "" : "; it said last: \"", words, words[0] == '\0' ? "" : "\"");
+}
+
 /* What an entry tells, without its time and its container. */
 static void tell(const struct entry *entry, char *out, size_t size)
 {
@@ -79,7 +115,8 @@ static void tell(const struct entry *entry, char *out, size_t size)
     get(entry, "to", to, sizeof to);
     get(entry, "event", event, sizeof event);
     if (entry->type[0] != '\0') {
-        snprintf(out, size, "ALERT %s %s%s", entry->type, action[0] == '\0' ? reason : action,
+        const char *why = action[0] == '\0' ? reason : action;
+        snprintf(out, size, "ALERT %s%s%s%s", entry->type, why[0] == '\0' ? "" : " ", why,
                  in_brackets(detail, more));
     } else if (strcmp(entry->kind, "transition") == 0) {
         snprintf(out, size, "%s -> %s: %s%s", from, to, reason, in_brackets(detail, more));
@@ -92,6 +129,8 @@ static void tell(const struct entry *entry, char *out, size_t size)
                  in_brackets(detail, more));
     } else if (strcmp(entry->kind, "operator") == 0) {
         snprintf(out, size, "operator: %s%s%s, %s", action, reason[0] == '\0' ? "" : " ", reason, detail);
+    } else if (strcmp(entry->kind, "evidence") == 0) {
+        tell_evidence(entry, reason, out, size);
     } else {
         snprintf(out, size, "%s %s%s%s", entry->kind, event, reason, in_brackets(detail, more));
     }

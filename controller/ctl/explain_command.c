@@ -38,7 +38,8 @@ static void print_gates(const struct ctl *ctl, const struct cJSON *list)
         json_reader_text(json_reader_member(item, "says"), says, sizeof says);
         json_reader_bool(json_reader_member(item, "open"), &is_open);
         char first[64];
-        snprintf(first, sizeof first, "  %s %-12s", is_open ? "open  " : "CLOSED", gate);
+        snprintf(first, sizeof first, says[0] == '\0' ? "  %s %s" : "  %s %-12s",
+                 is_open ? "open  " : "CLOSED", gate);
         fputs(table_paint(is_open ? TABLE_DIM : TABLE_BAD, ctl->has_color), stdout);
         phrase_print(stdout, first, "                     ", says, ctl->width);
         fputs(table_unpaint(ctl->has_color), stdout);
@@ -189,13 +190,21 @@ static int explain_without_controller(struct ctl *ctl, const char *name, size_t 
     cleanup_history struct event_history history = {.count = 0};
     struct err err;
     event_command_history(ctl, name, count, (struct wall){0}, &history, &err); /* Redis may be away as well */
-    char text[PAST_TEXT_SIZE];
+    char text[PAST_TEXT_SIZE], who[LIMIT_NAME_SIZE + 160];
     phrase_print(stdout, "", "", fleet.note, ctl->width);
-    snprintf(text, sizeof text,
-             "%s is %s on %s%s%s; %lld attempts are on its account. Nobody restarts anything while the "
-             "controller is away.",
-             name, row->state, row->host[0] == '\0' ? "no known host" : row->host,
-             row->reason[0] == '\0' ? "" : ", ", row->reason, (long long)row->attempts);
+    if (fleet.lease_holder[0] != '\0') {
+        snprintf(who, sizeof who,
+                 "Controller %s leads, and decides: ask there for its reasons (DEFIB_URL, or defibctl on its "
+                 "machine).",
+                 fleet.lease_holder);
+    } else if (strcmp(fleet.source, "redis") == 0) {
+        snprintf(who, sizeof who, "Nobody restarts anything: no controller leads.");
+    } else {
+        snprintf(who, sizeof who, "Nobody restarts anything, unless another controller leads.");
+    }
+    snprintf(text, sizeof text, "%s is %s on %s%s%s; %lld attempts are on its account. %s", name, row->state,
+             row->host[0] == '\0' ? "no known host" : row->host, row->reason[0] == '\0' ? "" : ", ",
+             row->reason, (long long)row->attempts, who);
     phrase_print(stdout, "", "", text, ctl->width);
     past_describe((const char *const *)history.documents, history.count, name, clock_wall_now(), text);
     phrase_print(stdout, "", "", text, ctl->width);

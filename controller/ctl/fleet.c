@@ -119,6 +119,7 @@ static void read_row(struct fleet *fleet, const struct cJSON *object)
     get_text(object, "status", row->status, sizeof row->status);
     get_text(object, "reason", row->reason, sizeof row->reason);
     get_text(object, "gate", row->gate, sizeof row->gate);
+    row->is_host_lost = get_bool(object, "host_lost");
     row->attempts = get_number(object, "attempts");
     row->max_attempts = get_number(object, "max_attempts");
     row->since = get_time(object, strcmp(row->state, "UP") == 0 ? "healthy_since" : "broken_at");
@@ -161,13 +162,21 @@ static void read_controller(struct fleet *fleet, const struct cJSON *tree)
 {
     const struct cJSON *controller = json_reader_member(tree, "controller");
     const struct cJSON *redis = json_reader_member(tree, "redis");
-    char id[LIMIT_NAME_SIZE];
+    char id[LIMIT_NAME_SIZE], leader[LIMIT_NAME_SIZE];
     get_text(controller, "id", id, sizeof id);
-    snprintf(fleet->leader, sizeof fleet->leader, "controller %s%s, epoch %lld, Redis %s", id,
-             get_bool(controller, "leader") ? " leads" : " does not lead",
-             (long long)get_number(controller, "epoch"), get_bool(redis, "up") ? "up" : "AWAY");
+    get_text(controller, "leader_id", leader, sizeof leader);
+    bool is_leading = get_bool(controller, "leader");
+    if (is_leading) {
+        snprintf(fleet->leader, sizeof fleet->leader, "controller %.100s leads, epoch %lld, Redis %s", id,
+                 (long long)get_number(controller, "epoch"), get_bool(redis, "up") ? "up" : "AWAY");
+    } else {
+        snprintf(fleet->leader, sizeof fleet->leader, "controller %.100s stands by, %.100s leads, Redis %s",
+                 id, leader[0] == '\0' ? "nobody known" : leader, get_bool(redis, "up") ? "up" : "AWAY");
+    }
     const char *warning = "";
-    if (!get_bool(controller, "enabled")) {
+    if (!is_leading && leader[0] != '\0') {
+        warning = "Attempts, gates and what comes next are as the leader decides: ask it.";
+    } else if (!get_bool(controller, "enabled")) {
         warning = "Automatic restarts are disabled: nothing is restarted.";
     } else if (get_bool(controller, "breaker_open")) {
         warning = "The breaker is open: too much fails at once; restarts go one by one.";
@@ -312,10 +321,38 @@ static void read_restart(struct fleet *fleet, const char *key, const char *value
     restart_state_fini(&state);
 }
 
+/* Whoever does not answer here: another controller may well lead. */
+static void read_leader(struct ctl *ctl, struct fleet *fleet)
+{
+    struct err err;
+    fleet_read_leader(ctl, fleet->lease_holder, &err);
+    if (fleet->lease_holder[0] != '\0') {
+        snprintf(fleet->leader, sizeof fleet->leader, "Redis up; controller %.100s leads",
+                 fleet->lease_holder);
+    } else {
+        snprintf(fleet->leader, sizeof fleet->leader, "Redis up; no controller leads");
+    }
+}
+
+int fleet_read_leader(struct ctl *ctl, char out[LIMIT_NAME_SIZE], struct err *err)
+{
+    cleanup_desk_reply struct desk_reply value;
+    out[0] = '\0';
+    int result = get_key(ctl, KEY_LEADER, &value, err);
+    if (result == 0 && value.type == REDIS_REPLY_TEXT) {
+        static const struct json_bounds bounds = {"lease", 4096, 64};
+        cleanup_json struct cJSON *tree = NULL;
+        if (json_reader_parse(value.text, value.len, &bounds, &tree, NULL) == 0) {
+            json_reader_text(json_reader_member(tree, "id"), out, LIMIT_NAME_SIZE);
+        }
+    }
+    return result;
+}
+
 static int load_from_redis(struct ctl *ctl, struct fleet *fleet, struct err *err)
 {
     fleet->source = "redis";
-    memory_set_text(fleet->leader, sizeof fleet->leader, "Redis up, as agents and the controller left it");
+    read_leader(ctl, fleet);
     int result = each_key(ctl, fleet, KEY_AGENT_PREFIX "*", read_registration, err);
     result = result != 0 ? result : each_key(ctl, fleet, KEY_HOLD_PREFIX "*", read_hold_key, err);
     return result != 0 ? result : each_key(ctl, fleet, KEY_RESTART_PREFIX "*", read_restart, err);

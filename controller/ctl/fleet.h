@@ -21,6 +21,7 @@ struct fleet_row {
     char reason[LIMIT_REASON_SIZE];
     char gate[LIMIT_WORD_SIZE];
     int64_t attempts, max_attempts; /* max -1: not known */
+    bool is_host_lost;
     struct wall since, next_at;
 };
 
@@ -38,10 +39,11 @@ struct fleet_hold {
 };
 
 struct fleet {
-    const char *source; /* controller, redis or agents */
-    char note[512];     /* why it is not from the controller */
-    char leader[512];   /* who leads, and how Redis is, in words */
-    char warning[256];  /* what stops restarts everywhere, or "" */
+    const char *source;                 /* controller, redis or agents */
+    char note[512];                     /* why it is not from the controller */
+    char leader[512];                   /* who leads, and how Redis is, in words */
+    char warning[256];                  /* what stops restarts everywhere, or "" */
+    char lease_holder[LIMIT_NAME_SIZE]; /* from Redis: the controller that leads, or "" */
     struct fleet_row *rows;
     size_t row_count;
     struct fleet_host *hosts;
@@ -55,6 +57,9 @@ struct fleet {
 int fleet_load(struct ctl *ctl, struct fleet *out, struct err *err);
 void fleet_fini(struct fleet *fleet);
 #define cleanup_fleet __attribute__((cleanup(fleet_fini)))
+
+/* The controller that holds the lease, by Redis; "" where none does. 0, or -errno. */
+int fleet_read_leader(struct ctl *ctl, char out[LIMIT_NAME_SIZE], struct err *err);
 
 /* The nearest known container, host or service name to this one, or NULL; borrowed from the fleet. */
 const char *fleet_nearest(const struct fleet *fleet, const char *name);

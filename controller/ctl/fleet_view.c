@@ -32,7 +32,14 @@ static size_t rank_of(const char *state)
 
 static bool is_dull(const struct fleet_row *row)
 {
-    return strcmp(row->state, "UP") == 0 || strcmp(row->state, "running") == 0;
+    return !row->is_host_lost && (strcmp(row->state, "UP") == 0 || strcmp(row->state, "running") == 0);
+}
+
+/* Of a lost host's nobody knows how they are: before those that are well. */
+static size_t rank_of_row(const struct fleet_row *row)
+{
+    size_t rank = rank_of(row->state), starting = rank_of("STARTING");
+    return row->is_host_lost && rank > starting ? starting : rank;
 }
 
 bool fleet_view_is_state(const char *state)
@@ -80,7 +87,7 @@ static int compare_by(enum fleet_view_order by, const struct fleet_row *a, const
 {
     switch (by) {
     case FLEET_VIEW_WORST:
-        return compare_numbers((int64_t)rank_of(a->state), (int64_t)rank_of(b->state));
+        return compare_numbers((int64_t)rank_of_row(a), (int64_t)rank_of_row(b));
     case FLEET_VIEW_HOST:
         return strcmp(a->host, b->host);
     case FLEET_VIEW_TRIES:
@@ -103,9 +110,24 @@ static int compare_rows(const void *left, const void *right, void *arg)
     return order->is_reversed ? -result : result;
 }
 
+static bool is_host_well(const struct fleet_host *host)
+{
+    return strcmp(host->state, "LIVE") == 0 && host->is_engine_up;
+}
+
+static int compare_hosts(const void *left, const void *right)
+{
+    const struct fleet_host *a = left, *b = right;
+    int result = compare_numbers(is_host_well(a), is_host_well(b));
+    return result != 0 ? result : strcmp(a->name, b->name);
+}
+
 void fleet_view_sort(struct fleet *fleet, enum fleet_view_order order, bool is_reversed)
 {
     struct order how = {order, is_reversed};
+    if (fleet->host_count > 0) {
+        qsort(fleet->hosts, fleet->host_count, sizeof *fleet->hosts, compare_hosts);
+    }
     if (fleet->row_count > 0) {
         qsort_r(fleet->rows, fleet->row_count, sizeof *fleet->rows, compare_rows, &how);
     }
@@ -136,8 +158,10 @@ static void print_hold(const struct ctl *ctl, const struct fleet_hold *hold, FIL
     phrase_in(hold->until, clock_wall_now(), left);
     snprintf(text, sizeof text, "HELD: %s%s%s%s%s%s%s%s%s", is_all ? "everything" : hold->kind,
              is_all ? "" : " ", is_all ? "" : hold->name, hold->by[0] == '\0' ? "" : ", by ", hold->by,
-             left[0] == '\0' ? ", until it is released" : ", for ", left, hold->reason[0] == '\0' ? "" : ": ",
-             hold->reason);
+             left[0] == '\0'            ? ", until it is released"
+             : strcmp(left, "now") == 0 ? ", ends "
+                                        : ", for ",
+             left, hold->reason[0] == '\0' ? "" : ": ", hold->reason);
     print_painted(ctl, TABLE_WARNING, text, out);
 }
 
@@ -173,15 +197,16 @@ static void add_host(struct table *table, const struct fleet_host *host, bool is
 }
 
 void fleet_view_hosts(const struct ctl *ctl, const struct fleet *fleet, enum fleet_view_hosts which,
-                      FILE *out)
+                      const struct fleet_view_filter *filter, FILE *out)
 {
     static const char *const heads[] = {"HOST", "AGENT", "ENGINE", "CONTAINERS", "RESTARTING", "HEARD", NULL};
     struct table *table = table_new(heads);
     struct wall now = clock_wall_now();
     for (size_t i = 0; i < fleet->host_count; i++) {
         const struct fleet_host *host = &fleet->hosts[i];
-        bool is_well = strcmp(host->state, "LIVE") == 0 && host->is_engine_up;
-        if (which == FLEET_VIEW_ALL_HOSTS || !is_well) {
+        bool is_well = is_host_well(host);
+        bool is_wanted = filter == NULL || filter->host == NULL || strcmp(filter->host, host->name) == 0;
+        if (is_wanted && (which == FLEET_VIEW_ALL_HOSTS || !is_well)) {
             add_host(table, host, is_well, now);
         }
     }
@@ -195,6 +220,9 @@ void fleet_view_hosts(const struct ctl *ctl, const struct fleet *fleet, enum fle
 
 static const char *why_of(const struct fleet_row *row)
 {
+    if (row->is_host_lost && (strcmp(row->state, "UP") == 0 || row->reason[0] == '\0')) {
+        return "host_lost";
+    }
     if (!is_dull(row)) {
         return row->reason;
     }
@@ -211,7 +239,7 @@ static void add_row(struct table *table, const struct fleet_row *row, struct wal
     }
     phrase_age(row->since, now, since);
     phrase_in(row->next_at, now, next);
-    size_t rank = rank_of(row->state);
+    size_t rank = rank_of_row(row);
     table_add(table, rank < RANKS ? state_ranks[rank].color : TABLE_PLAIN,
               (const char *[]){row->name, row->host, row->state, tries, since, next, why_of(row)});
 }

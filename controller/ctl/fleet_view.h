@@ -41,10 +41,10 @@ bool fleet_view_is_state(const char *state);
 /* What holds for all: how many, who leads, what stops restarts, the holds. */
 void fleet_view_head(const struct ctl *ctl, const struct fleet *fleet, FILE *out);
 
-/* Nothing where there are none to show. */
+/* Nothing where there are none to show. Of `filter` (NULL: none) the host counts. */
 enum fleet_view_hosts { FLEET_VIEW_ALL_HOSTS, FLEET_VIEW_BAD_HOSTS };
 void fleet_view_hosts(const struct ctl *ctl, const struct fleet *fleet, enum fleet_view_hosts which,
-                      FILE *out);
+                      const struct fleet_view_filter *filter, FILE *out);
 
 /* Returns how many there were; their heads alone where there was none. */
 size_t fleet_view_rows(const struct ctl *ctl, const struct fleet *fleet,

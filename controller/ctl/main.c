@@ -113,6 +113,12 @@ static const char *look_in_environment(void *arg, const char *name)
     return getenv(name);
 }
 
+static int print_usage(const struct command *command)
+{
+    printf("usage: defibctl %s\n\n%s. man defibctl tells more.\n", command->usage, command->summary);
+    return finish();
+}
+
 static int run(const struct command *command, const struct settings *settings, int argc, char **argv)
 {
     struct ctl ctl = {
@@ -140,6 +146,9 @@ int main(int argc, char **argv)
     const struct command *command = is_check ? NULL : find_command(word);
     if (!is_check && command == NULL) {
         return CTL_USAGE;
+    }
+    if (!is_check && argc > 2 && (strcmp(argv[2], "--help") == 0 || strcmp(argv[2], "-h") == 0)) {
+        return print_usage(command);
     }
     struct settings settings;
     struct err err;

@@ -59,7 +59,7 @@ void status_command_print(const struct ctl *ctl, const struct fleet *fleet,
     fleet_view_head(ctl, fleet, stdout);
     if (filter->service == NULL && filter->state == NULL && fleet->host_count > 0) {
         putchar('\n');
-        fleet_view_hosts(ctl, fleet, FLEET_VIEW_ALL_HOSTS, stdout);
+        fleet_view_hosts(ctl, fleet, FLEET_VIEW_ALL_HOSTS, filter, stdout);
     }
     if (fleet->row_count > 0) {
         putchar('\n');

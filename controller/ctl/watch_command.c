@@ -257,7 +257,7 @@ static bool draw(struct watch *watch)
         print_title(watch, out);
         fleet_view_head(watch->ctl, &watch->fleet, out);
         fleet_view_hosts(watch->ctl, &watch->fleet,
-                         view->shows_hosts ? FLEET_VIEW_ALL_HOSTS : FLEET_VIEW_BAD_HOSTS, out);
+                         view->shows_hosts ? FLEET_VIEW_ALL_HOSTS : FLEET_VIEW_BAD_HOSTS, NULL, out);
         fflush(out);
         size_t above = count_lines(frame) + 2; /* the table's head, and the keys */
         watch->page = (size_t)rows > above + ROWS_LEAST ? (size_t)rows - above : ROWS_LEAST;

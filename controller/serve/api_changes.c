@@ -492,12 +492,12 @@ static bool may_restart(const struct scene *scene, struct http_exchange *exchang
                         const struct decider_view_container *view)
 {
     bool is_open[GATE_N];
-    char message[MESSAGE_SIZE];
+    char message[MESSAGE_SIZE], why[EXPLANATION_LINE_SIZE];
     decider_view_gates(scene->parts.decider, view->name, scene->now, is_open);
     for (int gate = 0; gate < GATE_N; gate++) {
         if (!is_open[gate] && is_binding((enum gate)gate)) {
-            snprintf(message, sizeof message, "%.100s is not restarted: %s", view->name,
-                     explanation_of_gate((enum gate)gate));
+            explanation_of_gate(scene, (enum gate)gate, why, sizeof why);
+            snprintf(message, sizeof message, "%.100s is not restarted: %.200s", view->name, why);
             refuse(exchange, 409, gates_name((enum gate)gate), message);
             return false;
         }

@@ -81,6 +81,7 @@ static void write_controller(struct json_writer *writer, const struct scene *sce
     json_writer_text(writer, "version", DEFIB_VERSION);
     json_writer_time(writer, "started_at", scene->started_at, JSON_ROUND_DOWN);
     json_writer_bool(writer, "leader", fleet->is_leader);
+    json_writer_text_or_null(writer, "leader_id", scene->health.leader);
     json_writer_unsigned(writer, "epoch", fleet->epoch);
     json_writer_bool(writer, "enabled", fleet->is_enabled && scene->settings->max_restart_attempts > 0);
     json_writer_bool(writer, "watching", scene->health.is_watching);
@@ -294,15 +295,17 @@ char *api_documents_container(const struct scene *scene, const char *name, size_
 
 /* ---- the answer to "why" ---- */
 
-static void write_gates(struct json_writer *writer, const struct explanation *explanation)
+static void write_gates(struct json_writer *writer, const struct scene *scene,
+                        const struct explanation *explanation)
 {
+    char says[EXPLANATION_LINE_SIZE];
     json_writer_open(writer, "gates", '[');
     for (int gate = 0; gate < GATE_N; gate++) {
         json_writer_open(writer, NULL, '{');
         json_writer_text(writer, "gate", gates_name((enum gate)gate));
         json_writer_bool(writer, "open", explanation->is_open[gate]);
-        json_writer_text_or_null(writer, "says",
-                                 explanation->is_open[gate] ? "" : explanation_of_gate((enum gate)gate));
+        explanation_of_gate(scene, (enum gate)gate, says, sizeof says);
+        json_writer_text_or_null(writer, "says", explanation->is_open[gate] ? "" : says);
         json_writer_close(writer, '}');
     }
     json_writer_close(writer, ']');
@@ -317,19 +320,20 @@ static void write_lines(struct json_writer *writer, const char *key, const struc
     json_writer_close(writer, ']');
 }
 
-char *api_documents_explanation(const struct scene *scene, const char *name, size_t *len)
+char *api_documents_explanation(const struct scene *scene, const char *name,
+                                const struct check_report *report, size_t *len)
 {
     struct explanation explanation;
     struct decider_view_container view;
     if (!decider_view_container(scene->parts.decider, name, &view)) {
         return NULL;
     }
-    explanation_make(scene, &view, &explanation);
+    explanation_make(scene, &view, report, &explanation);
     struct json_writer writer;
     open_document(&writer, scene);
     json_writer_text(&writer, "headline", explanation.headline);
     write_lines(&writer, "evidence", &explanation.evidence);
-    write_gates(&writer, &explanation);
+    write_gates(&writer, scene, &explanation);
     json_writer_text(&writer, "verdict", explanation.verdict);
     json_writer_open(&writer, "next", '{');
     json_writer_text_or_null(&writer, "what", explanation.next);

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "controller/serve/check_report.h"
 #include "controller/serve/scene.h"
 
 /* Fresh texts, given. */
@@ -23,7 +24,9 @@ char *api_documents_containers(const struct scene *scene, const struct api_filte
 
 /* NULL where the container is not known. */
 char *api_documents_container(const struct scene *scene, const char *name, size_t *len);
-char *api_documents_explanation(const struct scene *scene, const char *name, size_t *len);
+char *api_documents_explanation(const struct scene *scene, const char *name,
+                                const struct check_report *report,
+                                size_t *len); /* report: what its checks say */
 
 /* {"error": {"code": …, "message": …}} */
 char *api_documents_error(const char *code, const char *message, size_t *len);

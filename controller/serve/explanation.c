@@ -23,12 +23,16 @@ static const char *const gate_words[GATE_N] = {
     [GATE_BACKOFF] = "the backoff after the last attempt is not over",
 };
 
-const char *explanation_of_gate(enum gate gate)
+void explanation_of_gate(const struct scene *scene, enum gate gate, char *out, size_t size)
 {
+    const char *leader = scene->health.leader;
     if ((size_t)gate >= GATE_N) {
-        return "";
+        out[0] = '\0';
+    } else if (gate == GATE_LEADER && leader != NULL && leader[0] != '\0') {
+        snprintf(out, size, "this controller is not the leader: %.100s leads, ask it", leader);
+    } else {
+        snprintf(out, size, "%s", gate_words[gate] != NULL ? gate_words[gate] : gates_reason(gate));
     }
-    return gate_words[gate] != NULL ? gate_words[gate] : gates_reason(gate);
 }
 
 void explanation_duration(int64_t ms, char out[32])
@@ -113,6 +117,15 @@ static void say_headline(const struct scene *scene, const struct decider_view_co
     char age[32];
     char *text = out->headline;
     size_t size = sizeof out->headline;
+    if (view->is_frozen) {
+        struct mono last =
+            view->agent_heard_at.ms > view->app_heard_at.ms ? view->agent_heard_at : view->app_heard_at;
+        explanation_duration(mono_diff(scene->now, last), age);
+        snprintf(text, size, "%s: its host %s is lost; it was %s when it was last heard%s%s%s.", view->name,
+                 view->host, policy_state_name(view->state), last.ms == 0 ? "" : ", ",
+                 last.ms == 0 ? "" : age, last.ms == 0 ? "" : " ago");
+        return;
+    }
     switch (view->state) {
     case STATE_UP:
         explanation_duration(mono_diff(scene->now, view->healthy_since), age);
@@ -197,10 +210,21 @@ static void say_counts(const struct decider_view_container *view, struct explana
     add(out, "Attempts used: %lld of %lld.", (long long)view->attempts, (long long)view->max_attempts);
 }
 
+static void say_checks(const struct check_report *report, struct explanation_lines *out)
+{
+    for (size_t i = 0; i < report->count; i++) {
+        add(out, "%s.", report->lines[i].text);
+    }
+    if (report->more > 0) {
+        add(out, "%zu more check%s.", report->more, report->more == 1 ? " fails" : "s fail");
+    }
+}
+
 static void say_evidence(const struct scene *scene, const struct decider_view_container *view,
-                         struct explanation_lines *out)
+                         const struct check_report *report, struct explanation_lines *out)
 {
     say_docker(view, out);
+    say_checks(report, out);
     say_age(scene, view->agent_heard_at, "The last heartbeat by its agent came", NULL, out);
     say_age(scene, view->app_heard_at, "The service's own last heartbeat came", NULL, out);
     if (view->agent_heard_at.ms == 0 && view->app_heard_at.ms == 0) {
@@ -246,22 +270,24 @@ static bool is_in_trouble(enum policy_state state)
 }
 
 /* All that refuse, the reported one first; the backoff only where it is the one. */
-static void list_closed(const bool is_open[GATE_N], char *out, size_t size)
+static void list_closed(const struct scene *scene, const bool is_open[GATE_N], char *out, size_t size)
 {
+    char words[EXPLANATION_LINE_SIZE];
     size_t used = 0;
     for (int gate = 0; gate < GATE_N; gate++) {
         bool is_told = !is_open[gate] && (used == 0 || gate != GATE_BACKOFF);
         if (is_told && used < size) {
-            used += (size_t)snprintf(out + used, size - used, "%s%s", used == 0 ? "" : "; besides, ",
-                                     explanation_of_gate((enum gate)gate));
+            explanation_of_gate(scene, (enum gate)gate, words, sizeof words);
+            used += (size_t)snprintf(out + used, size - used, "%s%s", used == 0 ? "" : "; besides, ", words);
         }
     }
 }
 
-static void say_verdict(const struct decider_view_container *view, struct explanation *out)
+static void say_verdict(const struct scene *scene, const struct decider_view_container *view,
+                        struct explanation *out)
 {
     char why[EXPLANATION_VERDICT_SIZE - 64] = "";
-    list_closed(out->is_open, why, sizeof why);
+    list_closed(scene, out->is_open, why, sizeof why);
     char *text = out->verdict;
     size_t size = sizeof out->verdict;
     if (view->state == STATE_HELD && !view->is_held) {
@@ -390,13 +416,13 @@ static void say_help(const struct scene *scene, const struct decider_view_contai
 }
 
 void explanation_make(const struct scene *scene, const struct decider_view_container *view,
-                      struct explanation *out)
+                      const struct check_report *report, struct explanation *out)
 {
     *out = (struct explanation){.next = ""};
     decider_view_gates(scene->parts.decider, view->name, scene->now, out->is_open);
     say_headline(scene, view, out);
-    say_evidence(scene, view, &out->evidence);
-    say_verdict(view, out);
+    say_evidence(scene, view, report, &out->evidence);
+    say_verdict(scene, view, out);
     say_next(view, out);
     say_help(scene, view, out);
 }

@@ -9,9 +9,10 @@
 #include <stddef.h>
 
 #include "controller/core/decider_view.h"
+#include "controller/serve/check_report.h"
 #include "controller/serve/scene.h"
 
-enum { EXPLANATION_LINES = 16, EXPLANATION_LINE_SIZE = 400, EXPLANATION_VERDICT_SIZE = 1024 };
+enum { EXPLANATION_LINES = 20, EXPLANATION_LINE_SIZE = 400, EXPLANATION_VERDICT_SIZE = 1024 };
 
 struct explanation_lines {
     size_t count;
@@ -29,11 +30,12 @@ struct explanation {
     struct explanation_lines help;          /* what an operator can do, as commands where there is one */
 };
 
+/* `report`: what its checks say. */
 void explanation_make(const struct scene *scene, const struct decider_view_container *view,
-                      struct explanation *out);
+                      const struct check_report *report, struct explanation *out);
 
 /* Why this gate refuses. */
-const char *explanation_of_gate(enum gate gate);
+void explanation_of_gate(const struct scene *scene, enum gate gate, char *out, size_t size);
 
 /* "4 s", "3 min", "2 h", "5 d": a duration for people; negative counts as 0. */
 void explanation_duration(int64_t ms, char out[32]);

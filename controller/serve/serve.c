@@ -11,6 +11,7 @@
 #include "controller/serve/documents.h"
 #include "controller/serve/event_feed.h"
 #include "controller/serve/event_history.h"
+#include "controller/serve/explain_desk.h"
 #include "controller/serve/gatekeeper.h"
 #include "controller/serve/http_server.h"
 #include "controller/serve/metrics.h"
@@ -38,6 +39,7 @@ struct serve {
     struct loop_timer *retry;
     struct event_feed *feed;
     struct event_history *history;
+    struct explain_desk *explanations;
     struct api_changes *changes;
     struct gatekeeper gatekeeper;
     struct tally tally;
@@ -60,6 +62,11 @@ static struct scene scene_now(const struct serve *serve)
                           .wall = clock_wall_now()};
     controller_health(serve->controller, &scene.health);
     return scene;
+}
+
+static struct scene look(void *arg)
+{
+    return scene_now(arg);
 }
 
 /* ---- answers ---- */
@@ -214,7 +221,7 @@ static void get_container(struct serve *serve, struct http_exchange *exchange, c
 
 static void get_explanation(struct serve *serve, struct http_exchange *exchange, const char *rest)
 {
-    answer_named(serve, exchange, rest, api_documents_explanation);
+    explain_desk_answer(serve->explanations, exchange, rest);
 }
 
 static void get_openapi(struct serve *serve, struct http_exchange *exchange, const char *rest)
@@ -434,6 +441,7 @@ int serve_open(struct loop *loop, const struct settings *settings, struct contro
     serve->retry = loop_timer_new(loop, listen_or_retry, serve);
     serve->page = make_page();
     serve->history = event_history_new(loop, serve->parts.session);
+    serve->explanations = explain_desk_new(serve->parts.session, look, serve);
     serve->feed = event_feed_new(loop, serve->parts.decider, serve->history);
     serve->changes = api_changes_new(controller, &serve->parts, serve->feed);
     controller_watch(controller, on_action, serve);
@@ -459,6 +467,7 @@ void serve_close(struct serve *serve)
     controller_watch(serve->controller, NULL, NULL);
     api_changes_free(serve->changes);
     event_history_free(serve->history);
+    explain_desk_free(serve->explanations);
     http_server_close(serve->server);
     event_feed_free(serve->feed);
     loop_timer_free(serve->retry);

@@ -317,6 +317,15 @@ test_without_the_controller() {
     expect_eq "$(ctl status --json | jq -r '[.source, .hosts[0].host, .containers[0].container, .containers[0].attempts] | join(" ")')" 'redis h1 svc-a 1' 'status as JSON'
     expect_eq "$(ctl show svc-a --json | jq -r '[.source, .container.docker_state] | join(" ")')" 'redis running' 'show as JSON'
     expect_match "$(ctl show svc-b 2>&1 || true)" 'container "svc-b" is not known; the nearest name is svc-a' 'nearest name'
+
+    # another one leads: said as it is, also by this one as its standby
+    r set health:leader '{"id": "c9", "since": "2026-01-23T19:00:00Z", "epoch": 99, "token": "0123"}' px 60000
+    expect_match "$(ctl status)" 'Redis up; controller c9 leads' 'status'
+    expect_match "$(ctl explain svc-a | tr -s '\n ' ' ')" 'Controller c9 leads, and decides' 'explain'
+    expect_match "$(ctl doctor | tr -s '\n ' ' ' || true)" 'does not answer: c9 leads and decides meanwhile' 'doctor'
+    start_controller
+    wait_for 10 '[[ $(ctl status) == *"stands by, c9 leads"* ]]'
+    expect_match "$(ctl explain svc-a | tr -s '\n ' ' ')" 'CLOSED leader this controller is not the leader: c9 leads, ask it' 'its gate'
 }
 
 # With neither controller nor Redis the agents are asked themselves.

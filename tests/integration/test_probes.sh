@@ -43,6 +43,8 @@ test_a_required_check_restarts_another_degrades() {
     expect_match "$(detail svc-db web)" 'cannot connect: Connection refused'
     # a database that refuses connections, on the deny list: alerting only
     wait_log controller 'Service svc-db is unhealthy but in deny list - alerting only' 10
+    expect_match "$(in_ns curl -sf 127.0.0.1:7410/api/v1/explain/svc-db | jq -r '.evidence[]')" \
+        'Check web fails: cannot connect: Connection refused\.' 'the explanation'
     # wrong words in the body, and no answer at all
     d exec svc-web sh -c 'echo "out of order" > /www/healthz'
     d exec svc-soft killall httpd
@@ -124,6 +126,8 @@ test_bad_labels_are_told_and_do_no_harm() {
     wait_log agent 'Container svc-odd: label defib.check.web.retries="2" is not used: allowed are whole numbers from 1 to 100' 5
     wait_for 5 '[ "$(check svc-odd web) $(check svc-odd db) $(status_of svc-odd)" = "true null healthy" ]'
     expect_eq "$(count_log agent 'is not used')" 3 'complaints'
+    expect_match "$(in_ns "$BIN/defibctl" doctor | tr -s '\n ' ' ')" \
+        'svc-odd on h1: label defib.check.db=postgress://:5432 is not used: allowed are .*2 more are in its agent.s log' 'the doctor'
 }
 
 test_labels_of_autoheal_and_deunhealth_do_as_they_did() {

@@ -128,12 +128,13 @@ test_what_it_says_is_honoured() {
 
 test_how_it_was_before_the_restart_is_kept() {
     local file id
-    run_service svc-dead -e CRASH_AFTER=3 -e EXIT_CODE=7 --memory 64m
     run_service svc-sick --health-cmd 'test ! -e /tmp/sick || { echo the disk is sick; exit 3; }' --health-interval 0.3s --health-retries 2 \
         --label 'defib.check.look=exec:sh -c "echo looks well"' --label defib.check.look.interval=0.5 --label defib.check.look.timeout=10
     start_all BREAKER_MIN=10
     subscribe alerts system:alerts
     wait_for 10 '[ "$(field svc-sick .checks.look)" = true ]'
+    # its agent sees it live before it dies
+    run_service svc-dead -e CRASH_AFTER=4 -e EXIT_CODE=7 --memory 64m
     d exec svc-sick touch /tmp/sick
     wait_log agent 'Container svc-dead: how it was before its (start|restart) is kept in .*/evidence/[0-9TZ]+-svc-dead-[0-9a-f]{8}.json' 15
     wait_log agent 'Container svc-sick: how it was before its restart is kept in' 15
@@ -198,6 +199,8 @@ test_a_metric_that_stands_still_or_goes_too_far() {
     wait_log agent 'Container svc-busy: check limit_last_price_age_s fails: last_price_age_s is 31.5, allowed is at most 30' 5
     wait_for 5 '[ "$(r get health:agent:h1 | jq -r ".containers[] | select(.container == \"svc-busy\").status")" = degraded ]'
     wait_for 5 '[ "$(field svc-fat ".status + \" \" + (.checks.limit_memory_pct | tostring) + \" \" + (.checks.limit_restart_count | tostring)")" = "degraded false true" ]'
+    # it beats for itself: what its agent knows stands in the explanation all the same
+    wait_for 5 '[[ $(in_ns curl -s 127.0.0.1:7410/api/v1/explain/svc-busy | jq -r ".evidence[]") == *"Check limit_last_price_age_s fails: last_price_age_s is 31.5"* ]]'
     expect_match "$(field svc-fat .check_details.limit_memory_pct)" '^memory_pct is [0-9.]+, allowed is at most 0.001$'
     expect_eq "$(attempts_of svc-busy) $(attempts_of svc-fat)" '0 0' 'attempts on the others'
     exec 7>&-

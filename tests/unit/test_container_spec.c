@@ -16,6 +16,7 @@ static void assert_same(const struct container_spec *left, const struct containe
     assert_int_equal(left->is_denied_by_agent, right->is_denied_by_agent);
     assert_int_equal(left->is_oneshot, right->is_oneshot);
     assert_int_equal(left->has_healthcheck, right->has_healthcheck);
+    assert_int_equal(left->has_checks, right->has_checks);
     assert_int_equal(left->stop_timeout_ms, right->stop_timeout_ms);
     assert_int_equal(left->start_grace_ms, right->start_grace_ms);
     assert_int_equal(left->healthcheck_grace_ms, right->healthcheck_grace_ms);
@@ -32,6 +33,7 @@ static void assert_same(const struct container_spec *left, const struct containe
     assert_string_equal(left->compose_service, right->compose_service);
     assert_string_equal(left->depends_on, right->depends_on);
     assert_string_equal(left->complaint, right->complaint);
+    assert_int_equal(left->complaint_count, right->complaint_count);
 }
 
 /* -1 is "no label", 0 is a label that says 0. */
@@ -54,6 +56,7 @@ static void fill_randomly(uint64_t *seed, struct container_spec *spec)
     spec->is_denied_by_agent = (bits & 8) != 0;
     spec->is_oneshot = (bits & 16) != 0;
     spec->has_healthcheck = (bits & 32) != 0;
+    spec->has_checks = (bits & 64) != 0;
     spec->stop_timeout_ms = random_ms(seed);
     spec->start_grace_ms = random_ms(seed);
     spec->unhealthy_grace_ms = random_ms(seed);
@@ -71,6 +74,7 @@ static void fill_randomly(uint64_t *seed, struct container_spec *spec)
         vector_random_text(seed, spec->compose_service, sizeof spec->compose_service);
         vector_random_text(seed, spec->depends_on, sizeof spec->depends_on);
         vector_random_text(seed, spec->complaint, sizeof spec->complaint);
+        spec->complaint_count = (int64_t)vector_below(seed, 20);
     }
 }
 

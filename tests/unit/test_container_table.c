@@ -991,6 +991,31 @@ static void a_label_denies(void **state)
     close_table(&fixture);
 }
 
+/* Those of checks and metrics too, for `defibctl doctor`; their log lines are the prober's. */
+static void what_labels_are_of_no_use_is_kept(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    open_running(&fixture);
+    struct engine_container facts = facts_of(ID_A, CONTAINER_RUNNING, BORN);
+    container_table_inspected(fixture.table, &facts, fixture.now);
+    assert_false(look(&fixture, ID_A)->spec.has_checks);
+    assert_int_equal(look(&fixture, ID_A)->spec.complaint_count, 0);
+    label_list_add(&facts.labels, "defib.check.web", "ftp://x");
+    label_list_add(&facts.labels, "defib.progress", "prices");
+    label_list_add(&facts.labels, "defib.limit.memory_pct", "90");
+    for (int i = 0; i < 2; i++) {
+        container_table_inspected(fixture.table, &facts, fixture.now);
+        const struct container_spec *spec = &look(&fixture, ID_A)->spec;
+        assert_true(spec->has_checks);
+        assert_int_equal(spec->complaint_count, 2);
+        assert_non_null(strstr(spec->complaint, "label defib.check.web=ftp://x is not used"));
+    }
+    assert_int_equal(fixture.complaints, 0);
+    engine_container_fini(&facts);
+    close_table(&fixture);
+}
+
 /* ---- a daemon that is going, and comes back ---- */
 
 /* Nobody listened for a moment, no more: what was stopped meanwhile may be an operator's. */
@@ -1446,6 +1471,7 @@ int main(void)
         cmocka_unit_test(who_beats_is_a_change_once),
         cmocka_unit_test(where_redis_is_makes_all_be_looked_at_again),
         cmocka_unit_test(a_label_denies),
+        cmocka_unit_test(what_labels_are_of_no_use_is_kept),
         cmocka_unit_test(a_daemon_that_answers_again_was_not_going),
         cmocka_unit_test(what_an_earlier_daemon_stopped_stays_a_shutdowns),
         cmocka_unit_test(what_did_not_run_is_no_shutdowns),

@@ -229,6 +229,8 @@ static void test_buckets(void **state)
 
 /* ---- the explanation ---- */
 
+static struct check_report report;
+
 static struct explanation explain(const char *name)
 {
     static struct hold_watch *holds;
@@ -243,7 +245,7 @@ static struct explanation explain(const char *name)
                           .wall = fleet_wall()};
     struct decider_view_container view = look(name);
     struct explanation explanation;
-    explanation_make(&scene, &view, &explanation);
+    explanation_make(&scene, &view, &report, &explanation);
     hold_watch_free(holds);
     holds = NULL;
     return explanation;
@@ -281,6 +283,12 @@ static void test_explanations(void **state)
     assert_string_equal(text.next, "the gates are asked again");
     assert_true(text.next_at.ms > fleet.ms);
 
+    report = (struct check_report){.count = 1, .more = 1, .lines = {{"db", "Check db fails: refused"}}};
+    text = explain("web-1");
+    report = (struct check_report){.count = 0};
+    assert_true(says(&text.evidence, "Check db fails: refused."));
+    assert_true(says(&text.evidence, "1 more check fails."));
+
     begin_up("web-*", "");
     fleet_die("web-1", FIRST, STOP_OPERATOR, 0);
     fleet_run(20000);
@@ -293,11 +301,16 @@ static void test_explanations(void **state)
 static void test_every_gate_has_its_words(void **state)
 {
     (void)state;
+    struct scene scene = {.settings = NULL};
+    char words[EXPLANATION_LINE_SIZE];
     for (int gate = 0; gate < GATE_N; gate++) {
-        const char *words = explanation_of_gate((enum gate)gate);
+        explanation_of_gate(&scene, (enum gate)gate, words, sizeof words);
         assert_true(strlen(words) > 10);
         assert_string_not_equal(words, gates_reason((enum gate)gate));
     }
+    scene.health.leader = "c2";
+    explanation_of_gate(&scene, GATE_LEADER, words, sizeof words);
+    assert_string_equal(words, "this controller is not the leader: c2 leads, ask it");
 }
 
 static void test_durations(void **state)

@@ -283,7 +283,7 @@ function bannersNow() {
   return [
     isCut() && ['bad', `Cut off: no word from the controller since ${clock(fleet.heardAt)}. What stands here is as it was then, and may be wrong now. Trying again.`],
     !controller.watching && ['warn', 'The controller is still loading: what stands here is not complete.'],
-    !controller.leader && ['warn', 'This controller is a standby: it watches, and another one acts.'],
+    !controller.leader && ['warn', `This controller is a standby: it watches, and ${controller.leader_id || 'another one'} acts.`],
     controller.leader && !controller.enabled && ['warn', 'Automatic restarts are disabled: it watches and alerts, and commands nothing.'],
     !redis.up && ['bad', `Redis is away${redis.since ? ` since ${clock(Date.parse(redis.since))}` : ''}: deaths are told by the agents, silence counts for nothing.`],
     controller.tilted && ['warn', 'The clock jumped or the controller stalled: it watches and does not act for a while.'],
