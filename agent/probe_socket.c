@@ -291,22 +291,34 @@ static bool write_some(struct probe_socket *probe)
     return true;
 }
 
+static void prepare(struct probe_socket *probe)
+{
+    probe->out_len = probe->out_sent = 0;
+    switch (probe->spec->kind) {
+    case PROBE_REDIS:
+        say_to_redis(probe);
+        break;
+    case PROBE_POSTGRES:
+        say_to_postgres(probe);
+        break;
+    case PROBE_HTTP:
+        say_to_http(probe);
+        break;
+    case PROBE_TCP:
+    case PROBE_HTTPS:
+    case PROBE_EXEC:
+    case PROBE_KIND_N:
+        break;
+    }
+}
+
 static void on_connected(struct probe_socket *probe)
 {
     probe->is_connected = true;
     if (probe->spec->kind == PROBE_TCP) {
         end(probe, NULL);
-        return;
-    }
-    if (probe->spec->kind == PROBE_REDIS) {
-        say_to_redis(probe);
-    } else if (probe->spec->kind == PROBE_POSTGRES) {
-        say_to_postgres(probe);
     } else {
-        say_to_http(probe);
-    }
-    if (!write_some(probe)) {
-        return;
+        write_some(probe);
     }
 }
 
@@ -392,6 +404,23 @@ static bool is_writable(int fd)
     return poll(&watched, 1, 0) > 0;
 }
 
+/* … and where there is something to say, the first write tells whether it is: no poll, no question for the
+ * error. */
+static void begin_by_writing(struct probe_socket *probe)
+{
+    ssize_t sent = send(probe->fd, probe->out, probe->out_len, MSG_NOSIGNAL);
+    if (sent < 0 && errno != EAGAIN && errno != EINTR) {
+        dial_failed(probe, errno);
+        return;
+    }
+    probe->is_connected = sent >= 0;
+    probe->out_sent = sent > 0 ? (size_t)sent : 0;
+    bool is_all = probe->out_sent == probe->out_len;
+    loop_poll_watch(probe->poll, is_all                ? LOOP_READABLE
+                                 : probe->is_connected ? LOOP_READABLE | LOOP_WRITABLE
+                                                       : LOOP_WRITABLE);
+}
+
 static void dial(struct probe_socket *probe)
 {
     const struct resolver_address *next = &probe->addresses[probe->address_next++];
@@ -405,8 +434,11 @@ static void dial(struct probe_socket *probe)
         dial_failed(probe, code);
         return;
     }
+    prepare(probe);
     probe->poll = loop_poll_new(probe->loop, probe->fd, on_ready, probe);
-    if (is_writable(probe->fd)) {
+    if (probe->out_len > 0) {
+        begin_by_writing(probe);
+    } else if (is_writable(probe->fd)) {
         on_ready(probe, LOOP_WRITABLE);
     } else {
         loop_poll_watch(probe->poll, LOOP_WRITABLE);

@@ -153,7 +153,7 @@ static const struct config_row ROWS[] = {
     TEXT_ROW("DEFIB_HTTP_TOKEN_FILE", CONTROLLER | CTL, http_token_file, NULL,
              "token for changes over HTTP; needed to listen beyond loopback"),
     TEXT_ROW("DEFIB_HTTP_CERT_FILE", CONTROLLER, http_cert_file, NULL,
-             "certificate of the API, PEM: it is HTTPS then; read at the start"),
+             "certificate of the API, PEM: it is HTTPS then; read again at SIGHUP"),
     TEXT_ROW("DEFIB_HTTP_KEY_FILE", CONTROLLER, http_key_file, NULL, "private key of that certificate"),
     TEXT_ROW("DEFIB_HTTP_CA_FILE", CTL, http_ca_file, NULL, "CA of the controller's certificate, for https:// in DEFIB_URL"),
     SECRET_ROW("DEFIB_WEBHOOK_URL", CONTROLLER, webhook_url, NULL, "alerts are posted there; or DEFIB_WEBHOOK_URL_FILE"),

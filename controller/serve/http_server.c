@@ -12,6 +12,7 @@
 #include <microhttpd.h>
 
 #include "common/config.h"
+#include "common/fingerprint.h"
 #include "common/memory.h"
 #include "controller/serve/listen_socket.h"
 
@@ -44,6 +45,7 @@ struct http_server {
     size_t connection_count, stream_count;
     struct http_exchange *waiting; /* suspended */
     struct http_stream *streams;
+    uint64_t tls_files; /* fingerprint of certificate and key */
 };
 
 struct http_exchange {
@@ -554,6 +556,45 @@ static struct MHD_Daemon *start_daemon(struct http_server *server, int fd, const
                             is_tls ? tls : &tls[3], MHD_OPTION_END);
 }
 
+static uint64_t fingerprint_of_files(const struct tls_files *files)
+{
+    return files->cert == NULL ? 0
+                               : fingerprint_of(files->cert, strlen(files->cert)) ^
+                                     fingerprint_of(files->key, strlen(files->key)) >> 1;
+}
+
+/* The descriptor is taken, also where it fails. */
+static struct http_server *open_at(const struct http_server_options *options, int fd,
+                                   const struct tls_files *files)
+{
+    struct http_server *server = memory_alloc(sizeof *server);
+    server->loop = options->loop;
+    server->on_request = options->on_request;
+    server->arg = options->arg;
+    server->tls_files = fingerprint_of_files(files);
+    server->daemon = start_daemon(server, fd, files);
+    const union MHD_DaemonInfo *info =
+        server->daemon == NULL ? NULL : MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+    if (info == NULL) {
+        close(fd);
+        free(server);
+        return NULL;
+    }
+    server->timer = loop_timer_new(server->loop, on_timer, server);
+    server->look = loop_timer_new(server->loop, on_look, server);
+    server->poll = loop_poll_new(server->loop, info->epoll_fd, on_ready, server);
+    loop_poll_watch(server->poll, LOOP_READABLE);
+    loop_timer_start(server->look, LOOK_MS, LOOK_MS);
+    return server;
+}
+
+static int refuse_files(const struct http_server_options *options, const struct tls_files *files,
+                        struct err *err)
+{
+    return err_set(err, EIO, "%s: libmicrohttpd does not start%s", options->listen,
+                   files->cert == NULL ? "" : "; are DEFIB_HTTP_CERT_FILE and its key a pair?");
+}
+
 int http_server_open(const struct http_server_options *options, struct http_server **out, struct err *err)
 {
     __attribute__((cleanup(tls_files_cleanup))) struct tls_files files = {NULL, NULL};
@@ -562,25 +603,49 @@ int http_server_open(const struct http_server_options *options, struct http_serv
     if (fd < 0) {
         return fd;
     }
-    struct http_server *server = memory_alloc(sizeof *server);
-    server->loop = options->loop;
-    server->on_request = options->on_request;
-    server->arg = options->arg;
-    server->daemon = start_daemon(server, fd, &files);
-    const union MHD_DaemonInfo *info =
-        server->daemon == NULL ? NULL : MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD);
-    if (info == NULL) {
-        close(fd);
-        free(server);
-        return err_set(err, EIO, "%s: libmicrohttpd does not start%s", options->listen,
-                       files.cert == NULL ? "" : "; are DEFIB_HTTP_CERT_FILE and its key a pair?");
+    struct http_server *server = open_at(options, fd, &files);
+    if (server == NULL) {
+        return refuse_files(options, &files, err);
     }
-    server->timer = loop_timer_new(server->loop, on_timer, server);
-    server->look = loop_timer_new(server->loop, on_look, server);
-    server->poll = loop_poll_new(server->loop, info->epoll_fd, on_ready, server);
-    loop_poll_watch(server->poll, LOOP_READABLE);
-    loop_timer_start(server->look, LOOK_MS, LOOK_MS);
     *out = server;
+    return 0;
+}
+
+/* Files that libmicrohttpd does not take must not cost the server that runs: tried on a socket that does not
+ * listen. */
+static bool are_usable(const struct tls_files *files)
+{
+    struct http_server trial = {.loop = NULL};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    struct MHD_Daemon *daemon = fd < 0 ? NULL : start_daemon(&trial, fd, files);
+    if (daemon != NULL) {
+        MHD_stop_daemon(daemon); /* closes it */
+    } else if (fd >= 0) {
+        close(fd);
+    }
+    return daemon != NULL;
+}
+
+int http_server_renew(struct http_server **server, const struct http_server_options *options, struct err *err)
+{
+    __attribute__((cleanup(tls_files_cleanup))) struct tls_files files = {NULL, NULL};
+    int result = read_tls_files(options, &files, err);
+    if (result != 0 || fingerprint_of_files(&files) == (*server)->tls_files) {
+        return result;
+    }
+    if (!are_usable(&files)) {
+        return refuse_files(options, &files, err);
+    }
+    int fd = MHD_quiesce_daemon((*server)->daemon);
+    struct http_server *fresh = fd < 0 ? NULL : open_at(options, fd, &files);
+    if (fresh == NULL) {
+        return refuse_files(options, &files, err);
+    }
+    for (struct http_stream *stream = (*server)->streams; stream != NULL; stream = stream->next) {
+        stream->on_gone(stream->arg);
+    }
+    http_server_close(*server);
+    *server = fresh;
     return 0;
 }
 

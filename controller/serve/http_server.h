@@ -45,6 +45,12 @@ struct http_server_options {
 /* 0, or -errno with one line (in use, not permitted, no such address). *out is given. */
 int http_server_open(const struct http_server_options *options, struct http_server **out, struct err *err);
 
+/* Reads certificate and key again. Where they are others than before: a new server at the same socket, that
+ * knows no connection of the old one's, which is closed as by http_server_close; streams are told gone. 0; or
+ * -errno with one line: all stays as it was. */
+int http_server_renew(struct http_server **server, const struct http_server_options *options,
+                      struct err *err);
+
 /* Streams end; exchanges that are not answered yet may still be answered, to nobody. */
 void http_server_close(struct http_server *server);
 

@@ -391,14 +391,21 @@ static void on_action(void *arg, const struct action *action)
     event_feed_tell(serve->feed, action);
 }
 
+static struct http_server_options server_options(struct serve *serve)
+{
+    return (struct http_server_options){.loop = serve->loop,
+                                        .listen = serve->settings->http_listen,
+                                        .cert_file = serve->settings->http_cert_file,
+                                        .key_file = serve->settings->http_key_file,
+                                        .on_request = on_request,
+                                        .arg = serve};
+}
+
 static void listen_or_retry(void *arg)
 {
     struct serve *serve = arg;
     struct err err;
-    struct http_server_options options = {
-        .loop = serve->loop, .listen = serve->settings->http_listen, .on_request = on_request, .arg = serve};
-    options.cert_file = serve->settings->http_cert_file;
-    options.key_file = serve->settings->http_key_file;
+    struct http_server_options options = server_options(serve);
     if (http_server_open(&options, &serve->server, &err) == 0) {
         log_info("HTTP%s on %s", options.cert_file[0] == '\0' ? "" : "S", serve->settings->http_listen);
         return;
@@ -456,6 +463,13 @@ void serve_reload(struct serve *serve)
     if (gatekeeper_load(&serve->gatekeeper, serve->settings->http_listen, serve->settings->http_token_file,
                         &err) != 0) {
         log_error("SIGHUP: the token stays as it was: %s", err.text);
+    }
+    struct http_server_options options = server_options(serve);
+    const struct http_server *before = serve->server;
+    if (before != NULL && http_server_renew(&serve->server, &options, &err) != 0) {
+        log_error("SIGHUP: the certificate of HTTPS stays as it was: %s", err.text);
+    } else if (serve->server != before) {
+        log_info("SIGHUP: a new certificate for HTTPS");
     }
 }
 

@@ -312,7 +312,7 @@ test_without_the_controller() {
     wait_for 15 "was_started_again svc-a '$before'"
     wait_for 5 '[ "$(field svc-a .state)" = UP ]'
     stop controller
-    expect_match "$(ctl explain svc-a | tr -s '\n ' ' ')" 'does not answer .* is what Redis holds.* svc-a is running on h1; 1 attempts are on its account\. Nobody restarts anything .* was (STARTING or )?UP since' explain
+    expect_match "$(ctl explain svc-a | tr -s '\n ' ' ')" 'does not answer .* is what Redis holds.* svc-a is running on h1; 1 attempts are on its account\. Nobody restarts anything: no controller leads\. .* was (STARTING or )?UP since' explain
     expect_match "$(ctl show svc-a | tr -s '\n ' ' ')" 'docker_state running' show
     expect_eq "$(ctl status --json | jq -r '[.source, .hosts[0].host, .containers[0].container, .containers[0].attempts] | join(" ")')" 'redis h1 svc-a 1' 'status as JSON'
     expect_eq "$(ctl show svc-a --json | jq -r '[.source, .container.docker_state] | join(" ")')" 'redis running' 'show as JSON'
@@ -410,6 +410,19 @@ test_https() {
     expect_match "$(ctl hold svc-a --for 5m 2>&1)" '^hold container svc-a: done' 'a change by HTTPS'
     CTL_ENV=(DEFIB_URL=https://localhost:7410)
     expect_match "$(ctl explain svc-a 2>&1 | tr -s '\n ' ' ')" 'does not answer .*certificate' 'without its CA'
+
+    # other certificates, read again by SIGHUP; what is no pair leaves those in force
+    "$ROOT/tests/tools/make_certs" "$T/next" localhost > /dev/null
+    cp "$T/next/localhost.key" "$T/certs/localhost.key"
+    kill -HUP "$(pid_of controller)"
+    wait_log controller 'SIGHUP: the certificate of HTTPS stays as it was: .* a pair' 5
+    expect_eq "$(in_ns curl -sS --cacert "$T/certs/ca.crt" https://localhost:7410/healthz)" ok 'the old pair'
+    cp "$T/next/localhost.crt" "$T/certs/localhost.crt"
+    kill -HUP "$(pid_of controller)"
+    wait_log controller 'SIGHUP: a new certificate for HTTPS' 5
+    expect_eq "$(in_ns curl -sS --cacert "$T/next/ca.crt" https://localhost:7410/healthz)" ok 'the new pair'
+    not in_ns curl -sS --cacert "$T/certs/ca.crt" https://localhost:7410/healthz 2> /dev/null
+    wait_for 5 '! is_up stream' 'who listened is told by the end of the stream'
     stop controller
 
     # without a good pair there is no HTTP, and supervision all the same
