@@ -35,8 +35,10 @@ arbees_up() {
 
 # A slow starter: it says so itself, and has its time.
 arbees_slow_starter() {
+    say '$ docker restart arbees-signal-processor                     # an operator does'
+    docker restart -t 2 arbees-signal-processor > /dev/null
     wait_for 20 'arbees_redis GET health:hb:signal_processor:signal-processor-1 | grep -q "\"status\":\"starting\""'
-    say 'arbees-signal-processor takes 12 s to come up, and says "starting"'
+    say 'it takes 12 s to come up, and says "starting"'
     wait_for 40 'arbees_redis GET health:hb:signal_processor:signal-processor-1 | grep -q "\"status\":\"healthy\""'
     [ "$(arbees_attempts arbees-signal-processor)" = 0 ] || fail 'the slow starter was restarted'
     wait_for 30 'arbees_said "Health summary: 14 healthy, 0 degraded, 0 unhealthy, 0 missing"'
