@@ -89,7 +89,7 @@ static void take_incarnation(struct decider *decider, struct container *containe
     }
     container->is_own_start_due = false;
     container->is_command_lost = false;
-    container->has_restarted = container->incarnation[0] != '\0';
+    liveness_set_restarted(container, container->incarnation[0] != '\0');
     if (container->has_restarted || is_app_old) { /* what the last one said is no sign of this one's life */
         container->app_at = (struct mono){0};
         container->app_status = BEAT_UNKNOWN;
@@ -198,7 +198,7 @@ static void take_agents_word(struct decider *decider, struct container *containe
         container->is_recreate_said = false;
     }
     if (beat->container_id[0]) {
-        memory_set_text(container->container_id, sizeof container->container_id, beat->container_id);
+        liveness_set_id(container, beat->container_id);
     }
     if (beat->state == CONTAINER_REMOVING && !is_other_id) {
         decider_step_kind(decider, container, EVENT_GONE);

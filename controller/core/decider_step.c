@@ -397,7 +397,7 @@ void decider_step_renew(struct decider *decider, struct container *container)
 {
     decider_attempt_drop(decider, container);
     decider_breaker_drop(decider, container);
-    container->has_restarted = false;
+    liveness_set_restarted(container, false);
     if (container->stored) {
         decider_budget_forget(decider, container);
     }

@@ -55,11 +55,8 @@ static bool has_parent(const struct container *child)
     return child->edges && child->edges->parent_id[0] && child->host;
 }
 
-struct container *dependencies_parent(const struct container *child)
+static struct container *find_parent(const struct container *child)
 {
-    if (!has_parent(child)) {
-        return NULL;
-    }
     const char *id = child->edges->parent_id;
     for (struct container *each = child->host->containers; each; each = each->host_next) {
         bool is_likely = each->container_id[0] == id[0] && each->container_id[1] == id[1]; /* most are not */
@@ -68,6 +65,19 @@ struct container *dependencies_parent(const struct container *child)
         }
     }
     return NULL;
+}
+
+struct container *dependencies_parent(const struct container *child)
+{
+    if (!has_parent(child)) {
+        return NULL;
+    }
+    struct edges *edges = child->edges;
+    if (edges->parent_found_at != child->host->members) {
+        edges->parent = find_parent(child);
+        edges->parent_found_at = child->host->members;
+    }
+    return edges->parent;
 }
 
 bool dependencies_is_parent_gone(const struct container *child)
@@ -222,17 +232,24 @@ static bool is_later(const struct container *parent, const struct container *chi
 
 static const struct container *restarted_dependency(const struct container *child)
 {
-    const char *rest = child->edges->depends_on ? child->edges->depends_on : "";
+    struct edges *edges = child->edges;
+    const char *rest = edges->depends_on ? edges->depends_on : "";
     struct soft_edge edge;
+    bool has_any = false;
+    if (edges->none_restarted_at == child->host->members) {
+        return NULL;
+    }
     while (next_edge(&rest, &edge)) {
         const struct container *each = edge.is_restart ? child->host->containers : NULL;
         for (; each; each = each->host_next) {
             bool is_parent = each != child && each->has_restarted && is_called(child, each, edge.name);
+            has_any = has_any || is_parent;
             if (is_parent && is_later(each, child)) {
                 return each;
             }
         }
     }
+    edges->none_restarted_at = has_any ? 0 : child->host->members;
     return NULL;
 }
 

@@ -109,6 +109,14 @@ struct container *liveness_add(struct liveness *liveness, const char *name)
     return container;
 }
 
+/* What was found among the containers of its host is to be looked for again. */
+static void note_members(const struct container *container)
+{
+    if (container->host) {
+        container->host->members++;
+    }
+}
+
 static void drop_key(struct liveness *liveness, struct container *container)
 {
     if (container->identity_len > 0) {
@@ -183,6 +191,7 @@ void liveness_set_key(struct liveness *liveness, struct container *container, co
     container->instance = container->service + strlen(service) + 1;
     container->identity_len = len;
     struct container_entry *entry = entry_of(container);
+    note_members(container);
     HASH_ADD_KEYPTR(by_key, liveness->tables->by_key, container->service, len, entry);
 }
 
@@ -252,6 +261,7 @@ void liveness_set_edges(struct container *container, const struct container_spec
 {
     bool has_any = spec->network_parent[0] || spec->compose_project[0] || spec->depends_on[0];
     count_edges(container, -1);
+    note_members(container);
     if (!has_any) {
         free_edges(container->edges);
         container->edges = NULL;
@@ -279,6 +289,7 @@ void liveness_set_host(struct container *container, struct host *host)
         return;
     }
     count_edges(container, -1);
+    note_members(container);
     if (old) {
         if (old->likely == container) {
             old->likely = container->host_prev;
@@ -294,6 +305,10 @@ void liveness_set_host(struct container *container, struct host *host)
     }
     container->host = host;
     count_edges(container, 1);
+    note_members(container);
+    if (container->edges) {
+        container->edges->parent_found_at = container->edges->none_restarted_at = 0;
+    }
     container->host_prev = NULL;
     container->host_next = NULL;
     container->round = 0;
@@ -308,6 +323,22 @@ void liveness_set_host(struct container *container, struct host *host)
         host->containers->host_prev = container;
     }
     host->containers = container;
+}
+
+void liveness_set_id(struct container *container, const char *id)
+{
+    if (strcmp(container->container_id, id) != 0) {
+        memory_set_text(container->container_id, sizeof container->container_id, id);
+        note_members(container);
+    }
+}
+
+void liveness_set_restarted(struct container *container, bool has_restarted)
+{
+    if (container->has_restarted != has_restarted) {
+        container->has_restarted = has_restarted;
+        note_members(container);
+    }
 }
 
 /* ---- hosts ---- */
@@ -327,6 +358,7 @@ struct host *liveness_add_host(struct liveness *liveness, const char *name, stru
     host->is_engine_up = true;
     host->generation = 1;
     host->round = 1;
+    host->members = 1;
     host->proven_since = now;
     HASH_ADD_KEYPTR(by_name, liveness->tables->hosts, host->name, strlen(host->name), entry);
     return host;

@@ -59,6 +59,7 @@ struct host {
     bool is_silence_written[PATH_N + 1];
     int64_t in_flight;
     size_t edge_count; /* containers that depend on others */
+    uint64_t members;  /* grows when one comes, goes, restarts, or is called otherwise; from 1 */
     struct fuse fuse;
     struct container *containers; /* the last that was added first */
     struct container *likely;     /* whose beat probably comes next, or NULL */
@@ -88,6 +89,9 @@ struct edges {
     bool is_parent_missed;              /* Docker said that no such container is there */
     char stale_for[LIMIT_TIME_SIZE];    /* the incarnation that it is to be restarted after */
     char repaired_for[LIMIT_TIME_SIZE]; /* the last one that it was restarted after */
+    struct container *parent;           /* as found while the host's `members` was … */
+    uint64_t parent_found_at;           /* … that; 0: look */
+    uint64_t none_restarted_at;         /* nor had any that it depends on restarted; 0: look */
 };
 
 /* What an ordinary beat reads stands first. */
@@ -177,6 +181,8 @@ void liveness_set_terms(struct container *container, const struct container_spec
 void liveness_set_edges(struct container *container, const struct container_spec *spec);
 bool liveness_has_edges(const struct container *container);             /* it depends on something */
 void liveness_set_host(struct container *container, struct host *host); /* NULL: none */
+void liveness_set_id(struct container *container, const char *id);
+void liveness_set_restarted(struct container *container, bool has_restarted);
 
 /* Not to be judged: its host is not observed, or it is about to be known as removed, as its agent's last
  * inventory left it out. No state and no counter changes. */

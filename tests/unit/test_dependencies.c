@@ -146,11 +146,11 @@ static void what_was_seen_comes_before_the_clock(void **state)
     vpn->incarnation_at = (struct mono){1000};
     web->incarnation_at = (struct mono){100000};
     assert_int_equal(CAUSE_STALE_NETWORK, cause_of(web)); /* it was made anew: nobody saw in which order */
-    web->has_restarted = true;
+    liveness_set_restarted(web, true);
     assert_int_equal(CAUSE_NONE, cause_of(web));
     snprintf(vpn->incarnation, sizeof vpn->incarnation, "2026-01-23T19:05:10Z");
     vpn->incarnation_at = (struct mono){130000};
-    vpn->has_restarted = true;
+    liveness_set_restarted(vpn, true);
     assert_int_equal(CAUSE_NONE, cause_of(web)); /* too near: as the clock says */
     vpn->incarnation_at = (struct mono){170000};
     assert_int_equal(CAUSE_STALE_NETWORK, cause_of(web));
@@ -175,7 +175,7 @@ static void soft_edges_follow_only_where_they_say_so(void **state)
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
         struct container *db = make("db", 40, "", "");
         struct container *web = make("web", 20, "", CASES[i].depends_on);
-        db->has_restarted = CASES[i].has_restarted;
+        liveness_set_restarted(db, CASES[i].has_restarted);
         assert_int_equal(CASES[i].cause, cause_of(web));
         db->policy.state = STATE_FAILED;
         assert_false(dependencies_has_failed_ancestor(web)); /* only hard ones hold back */
@@ -200,7 +200,7 @@ static void compose_services_are_of_one_project(void **state)
     struct container *web = make("shop-web-1", 20, "", "");
     liveness_set_key(&liveness, db, "db", "1");
     liveness_set_key(&liveness, web, "web", "1");
-    db->has_restarted = true;
+    liveness_set_restarted(db, true);
     compose(db, "shop", "");
     compose(web, "shop", "db:restart");
     assert_int_equal(CAUSE_DEPENDENCY, cause_of(web));
@@ -219,7 +219,9 @@ static void cycles_end(void **state)
     struct container *a = make("a", 40, "", "b:restart");
     struct container *b = make("b", 20, "", "c:restart");
     struct container *c = make("c", 10, "", "a:restart");
-    a->has_restarted = b->has_restarted = c->has_restarted = true;
+    liveness_set_restarted(a, true);
+    liveness_set_restarted(b, true);
+    liveness_set_restarted(c, true);
     assert_int_equal(CAUSE_NONE, cause_of(b)); /* b follows c follows a follows b */
     assert_int_equal(CAUSE_NONE, cause_of(c));
     struct container *tail = make("tail", 5, "", "c:restart");
@@ -231,7 +233,7 @@ static void cycles_end(void **state)
     y->policy.state = STATE_FAILED;
     assert_true(dependencies_has_failed_ancestor(x));
     struct container *self = make("self", 1, "id-self", "self:restart");
-    self->has_restarted = true;
+    liveness_set_restarted(self, true);
     assert_int_equal(CAUSE_NONE, cause_of(self));
     struct container *z = make("z", 1, "id-x", ""); /* below a cycle */
     assert_true(dependencies_has_failed_ancestor(z));
@@ -283,7 +285,7 @@ static void a_wide_family_without_a_cycle_is_followed_as_far_as_there_is_room(vo
         snprintf(spec.compose_project, sizeof spec.compose_project, "shop");
         snprintf(spec.depends_on, sizeof spec.depends_on, "pool:restart,shared");
         liveness_set_edges(db, &spec);
-        db->has_restarted = true;
+        liveness_set_restarted(db, true);
         assert_int_equal(COUNTS[i] == 40 ? CAUSE_DEPENDENCY : CAUSE_NONE, cause_of(web));
         for (int k = 0; k < COUNTS[i]; k++) {
             liveness_remove(&liveness, pool[k]);
@@ -307,7 +309,7 @@ static void who_is_nowhere_depends_on_nobody(void **state)
     struct container *db = make("shop-db-1", 40, "", "");
     struct container *app = make("app", 20, "", "db:restart");
     liveness_set_key(&liveness, db, "db", "1");
-    db->has_restarted = true;
+    liveness_set_restarted(db, true);
     compose(db, "shop", "");
     assert_int_equal(CAUSE_NONE, cause_of(app)); /* "db" is a service of a project that app is not in */
     char long_edge[LIMIT_NAME_SIZE + 32];
@@ -316,6 +318,57 @@ static void who_is_nowhere_depends_on_nobody(void **state)
     struct container *other = make("other", 20, "", long_edge); /* a name that nobody can have */
     assert_int_equal(CAUSE_DEPENDENCY, cause_of(other));
     assert_int_equal(CAUSE_NONE, cause_of(vpn));
+}
+
+/* What was found once is found anew after every change that could lead elsewhere. */
+static void what_was_found_is_not_kept_too_long(void **state)
+{
+    (void)state;
+    enum { NAMES = 6, STEPS = 20000 };
+    struct container *known[NAMES] = {NULL};
+    uint64_t dice = 7;
+    size_t hits[2] = {0};
+    struct host *other = liveness_add_host(&liveness, "h2", (struct mono){1000});
+    for (int step = 0; step < STEPS; step++) {
+        dice = dice * 6364136223846793005u + 1442695040888963407u;
+        uint32_t throw = (uint32_t)(dice >> 33);
+        char name[32], parent[LIMIT_ID_SIZE], follows[64];
+        struct container **at = &known[throw % NAMES];
+        snprintf(name, sizeof name, "c%u", throw % NAMES);
+        snprintf(parent, sizeof parent, "id-c%u", throw / 7 % NAMES);
+        snprintf(follows, sizeof follows, "c%u:restart", throw / 11 % NAMES);
+        uint32_t deed = throw / 64 % 6;
+        if (!*at) {
+            *at = make(name, (int)(throw % 50), throw &256 ? parent : "", throw &512 ? follows : "");
+        } else if (deed == 0) {
+            liveness_remove(&liveness, *at);
+            *at = NULL;
+        } else if (deed == 1) {
+            liveness_set_id(*at, parent); /* two may have the same for a while */
+        } else if (deed == 2) {
+            liveness_set_restarted(*at, throw &256);
+        } else if (deed == 3) {
+            liveness_set_host(*at, throw &256 ? host : other);
+        } else if (deed == 4) {
+            snprintf((*at)->incarnation, sizeof(*at)->incarnation, "2026-01-23T19:05:%02uZ", throw % 50);
+        }
+        for (int i = 0; i < NAMES; i++) {
+            struct container *each = known[i];
+            if (!each || !each->edges) {
+                continue;
+            }
+            const struct container *kept[2] = {dependencies_parent(each), NULL};
+            enum failure_cause cause = dependencies_stale(each, &kept[1]);
+            each->edges->parent_found_at = each->edges->none_restarted_at = 0;
+            const struct container *anew[2] = {dependencies_parent(each), NULL};
+            assert_int_equal(dependencies_stale(each, &anew[1]), cause);
+            for (int k = 0; k < 2; k++) {
+                assert_ptr_equal(anew[k], kept[k]);
+                hits[k] += anew[k] != NULL;
+            }
+        }
+    }
+    assert_true(hits[0] > 1000 && hits[1] > 1000);
 }
 
 static void what_people_type(void **state)
@@ -359,6 +412,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_wide_family_without_a_cycle_is_followed_as_far_as_there_is_room,
                                         begin, end),
         cmocka_unit_test_setup_teardown(who_is_nowhere_depends_on_nobody, begin, end),
+        cmocka_unit_test_setup_teardown(what_was_found_is_not_kept_too_long, begin, end),
         cmocka_unit_test_setup_teardown(what_people_type, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
