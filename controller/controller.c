@@ -360,7 +360,8 @@ static void on_leading(void *arg, enum lease_grant grant)
 {
     struct controller *controller = arg;
     bool has_redis = redis_session_is_writable(controller->session);
-    decider_take_over(controller->decider, loop_now(controller->loop), clock_wall_now());
+    decider_take_over(controller->decider, grant == GRANT_TAKEN ? LED_BY_OTHERS : LED_BY_NOBODY,
+                      loop_now(controller->loop), clock_wall_now());
     record(controller);
     restart_store_lead(controller->store, grant == GRANT_TAKEN);
     heartbeat_consumer_forget(controller->consumer);

@@ -17,6 +17,7 @@
 #include "controller/core/decider_say.h"
 #include "controller/core/decider_step.h"
 #include "controller/core/decider_terms.h"
+#include "controller/core/decider_told.h"
 
 /* ---- life ---- */
 
@@ -51,6 +52,7 @@ void decider_free(struct decider *decider)
     decider_hold_fini(decider);
     decider_input_fini(decider);
     decider_budget_fini(decider);
+    decider_told_fini(decider);
     liveness_fini(&decider->liveness);
     wake_queue_fini(&decider->wakes);
     action_queue_fini(&decider->actions);
@@ -246,17 +248,24 @@ void decider_lead(struct decider *decider, uint64_t epoch, struct mono until, st
 
 void decider_follow(struct decider *decider)
 {
+    if (!decider->is_following) {
+        decider_told_keep(decider);
+    }
     decider->is_following = true;
     decider_input_end(decider);
     action_queue_fini(&decider->actions);
 }
 
-void decider_take_over(struct decider *decider, struct mono now, struct wall wall)
+void decider_take_over(struct decider *decider, enum led_between between, struct mono now, struct wall wall)
 {
     enter(decider, now, &wall);
+    if (!decider->is_following) {
+        decider_told_keep(decider);
+    }
     decider_lead_forget(decider);
     decider->is_following = false;
     decider->leads_until = (struct mono){0};
+    decider_told_settle(decider, between);
     leave(decider);
 }
 
@@ -333,6 +342,7 @@ void decider_tick(struct decider *decider, struct mono now, struct wall wall)
     if (is_check_due) {
         decider->check_at = next_turn(decider->check_at, decider->config->check_interval_ms, now);
         decider_step_check(decider);
+        decider_told_check(decider);
     }
     decider_input_tick(decider, mark, due, has_looked);
     if (is_check_due) {

@@ -99,10 +99,12 @@ void decider_lead(struct decider *decider, uint64_t epoch, struct mono until, st
 /* Another one leads: facts are taken in as before, but of the actions only READ_KEY comes out. */
 void decider_follow(struct decider *decider);
 
-/* It leads after another one may have: what it held of containers is void, and it settles anew; the shell
- * reads all and has all agents asked. Of hosts it keeps when they were heard. No command before
- * decider_lead. */
-void decider_take_over(struct decider *decider, struct mono now, struct wall wall);
+/* It leads, having followed or not: what it held of containers is void, and it settles anew; the shell reads
+ * all and has all agents asked. Of hosts it keeps when they were heard, and open breakers stay so. Where
+ * others led since it did, what is still wrong is told anew; else only what it has not told. No command
+ * before decider_lead. */
+enum led_between { LED_BY_NOBODY, LED_BY_OTHERS };
+void decider_take_over(struct decider *decider, enum led_between between, struct mono now, struct wall wall);
 
 /* "standby", "frozen" (no lease, or tilt), "settling" or "leader". */
 const char *decider_condition(const struct decider *decider, struct mono now);

@@ -153,8 +153,9 @@ static bool is_root(const struct decider *decider, const struct container *conta
 
 /* ---- opening and closing ---- */
 
-static void say(struct decider *decider, const struct fuse *fuse, const struct host *host, bool is_open)
+static void say(struct decider *decider, struct fuse *fuse, const struct host *host, bool is_open)
 {
+    fuse->is_told = decider->is_following ? fuse->is_told : is_open; /* a follower says it to nobody */
     struct alert alert;
     alert_init(&alert);
     alert.type = is_open ? ALERT_BREAKER_OPEN : ALERT_BREAKER_CLOSED;
@@ -319,6 +320,25 @@ void decider_breaker_drop(struct decider *decider, struct container *container)
     container->is_granted = false;
     if (container->failure) {
         drop_failure(decider, container->failure);
+    }
+}
+
+/* ---- a new lead ---- */
+
+void decider_breaker_forget(struct decider *decider, struct fuse *fuse)
+{
+    fuse->managed = 0;
+    fuse->counted_at = (struct mono){0};
+    fuse->breaker.below_since = decider->liveness.settled_at; /* silence counts from then on */
+}
+
+void decider_breaker_settle(struct decider *decider, struct host *host, enum led_between between)
+{
+    struct fuse *fuse = host ? &host->fuse : &decider->fuse;
+    bool was_told = fuse->is_told && between == LED_BY_NOBODY;
+    fuse->is_told = was_told;
+    if (fuse->breaker.is_open != was_told) {
+        say(decider, fuse, host, fuse->breaker.is_open);
     }
 }
 

@@ -21,6 +21,13 @@ struct mono decider_breaker_turn_at(const struct decider *decider, const struct 
 /* It goes: takes the turn that an open breaker grants. */
 void decider_breaker_take(struct decider *decider, struct container *container);
 
+/* The containers of a new lead begin anew, an open breaker does not: it closes when they were well for its
+ * time. */
+void decider_breaker_forget(struct decider *decider, struct fuse *fuse);
+
+/* Of the fleet (NULL) or of a host: told of where what was last said aloud is not how it stands. */
+void decider_breaker_settle(struct decider *decider, struct host *host, enum led_between between);
+
 /* Looks, when it is time; true where a breaker was open. */
 bool decider_breaker_due(struct decider *decider);
 

@@ -15,6 +15,7 @@
 #include "controller/core/decider_names.h"
 #include "controller/core/decider_say.h"
 #include "controller/core/decider_step.h"
+#include "controller/core/decider_told.h"
 
 static const int64_t CRASH_LOOP_MS = 300000;
 static const int64_t START_AHEAD_MS = 1000; /* a start may be rounded up */
@@ -25,6 +26,7 @@ static struct container *add_container(struct decider *decider, const char *name
 {
     struct container *container = liveness_add(&decider->liveness, name);
     container->seen_at = decider->now;
+    decider_told_recall(decider, container);
     return container;
 }
 

@@ -12,13 +12,25 @@
 static const int64_t HOSTS_LOOK_MS = 500;
 static const int64_t HOST_KEPT_MS = 7LL * 24 * 3600 * 1000; /* a lost one; then it is forgotten */
 
+/* What a follower says nobody hears. */
+static void note_told(const struct decider *decider, struct host *host, bool is_lost)
+{
+    host->is_lost_told = decider->is_following ? host->is_lost_told : is_lost;
+}
+
+void decider_hosts_say_back(struct decider *decider, struct host *host)
+{
+    note_told(decider, host, false);
+    decider_say_general(decider, ACTION_INFO, "Agent of host %s is back after %.0f s", host->name,
+                        (double)mono_diff(decider->now, host->frozen_at) / 1000.0);
+    decider_say_host(decider, ALERT_AGENT_RECOVERED, host->name, "heard_again");
+}
+
 static void thaw(struct decider *decider, struct host *host)
 {
     host->is_frozen = false;
     host->resumed_at = decider->now;
-    decider_say_general(decider, ACTION_INFO, "Agent of host %s is back after %.0f s", host->name,
-                        (double)mono_diff(decider->now, host->frozen_at) / 1000.0);
-    decider_say_host(decider, ALERT_AGENT_RECOVERED, host->name, "heard_again");
+    decider_hosts_say_back(decider, host);
     struct container *next = NULL;
     for (struct container *each = host->containers; each; each = next) {
         next = each->host_next;
@@ -63,15 +75,21 @@ struct host *decider_hosts_need(struct decider *decider, const char *name)
     return host ? host : liveness_add_host(&decider->liveness, name, decider->now);
 }
 
-static void freeze(struct decider *decider, struct host *host)
+void decider_hosts_say_lost(struct decider *decider, struct host *host)
 {
-    host->is_frozen = true;
-    host->frozen_at = decider->now;
+    note_told(decider, host, true);
     decider_say_general(
         decider, ACTION_ERROR,
         "Agent of host %s is lost: nothing heard from it for %.0f s; its containers are not judged",
         host->name, (double)mono_diff(decider->now, liveness_heard_at(host)) / 1000.0);
     decider_say_host(decider, ALERT_AGENT_LOST, host->name, "silent");
+}
+
+static void freeze(struct decider *decider, struct host *host)
+{
+    host->is_frozen = true;
+    host->frozen_at = decider->now;
+    decider_hosts_say_lost(decider, host);
     for (struct container *each = host->containers; each; each = each->host_next) {
         decider_breaker_drop(decider, each);
         decider_step_rearm(decider, each);

@@ -16,6 +16,10 @@ void decider_hosts_hear(struct decider *decider, struct host *host, enum path pa
  * taken for late is back in its place with its next document. */
 bool decider_hosts_take_agent(struct host *host, const char *agent, const struct registration *registration);
 
+/* Its AGENT_LOST and AGENT_RECOVERED: of one that is frozen, or no longer is. */
+void decider_hosts_say_lost(struct decider *decider, struct host *host);
+void decider_hosts_say_back(struct decider *decider, struct host *host);
+
 /* As decider_forget_host. */
 bool decider_hosts_forget(struct decider *decider, const char *name);
 

@@ -2,7 +2,8 @@
  * What the parts of the decider share: decider_facts (what was heard), decider_hosts and decider_names (of
  * whom), decider_judge (what that means), decider_step (events and time), decider_gates (may it be),
  * decider_attempt (commands in flight), decider_budget (stored states), decider_breaker, decider_edges,
- * decider_hold, decider_say, decider_input (what was told). Pure. Nobody else includes it.
+ * decider_hold, decider_say, decider_told (said aloud), decider_input (what it was told). Pure. Nobody else
+ * includes it.
  */
 #ifndef DEFIB_CONTROLLER_CORE_DECIDER_INNER_H
 #define DEFIB_CONTROLLER_CORE_DECIDER_INNER_H
@@ -44,6 +45,7 @@ struct decider {
     struct attempts *attempts;
     struct holds *holds;
     struct pending_states *pending;
+    struct told *told; /* from before a pause; see decider_told.h */
     bool is_recording, is_tick_written, is_lead_written;
     uint64_t epoch_written;
     uint32_t start_count;             /* of the starts written down */

@@ -24,32 +24,31 @@ static void forget_container(struct decider *decider, struct container *containe
     liveness_remove(&decider->liveness, container);
 }
 
-/* Its next document is read as a whole. One that is lost is told of by us, when it is due. */
-static void forget_host(struct host *host)
+/* Its next document is read as a whole. */
+static void forget_host(struct decider *decider, struct host *host)
 {
     host->change = host->seq = 0;
     host->round = 0;
     host->registered_at = host->vouched_at = (struct mono){0};
-    host->is_frozen = false;
     host->is_edges_due = false;
-    host->fuse = (struct fuse){0};
+    decider_breaker_forget(decider, &host->fuse);
 }
 
 void decider_lead_forget(struct decider *decider)
 {
     struct liveness *liveness = &decider->liveness;
     struct container *container;
+    liveness->settled_at = mono_add(decider->now, decider->config->settle_ms);
     while ((container = liveness_first(liveness)) != NULL) {
         forget_container(decider, container);
     }
     for (struct host *host = liveness_first_host(liveness); host; host = liveness_next_host(host)) {
-        forget_host(host);
+        forget_host(decider, host);
     }
+    decider_breaker_forget(decider, &decider->fuse);
     decider_budget_fini(decider);
     action_queue_fini(&decider->actions);
-    decider->fuse = (struct fuse){0};
     decider->is_edges_due = false;
     decider->totals_said_at = (struct mono){0};
     decider->hosts_at = decider->now;
-    liveness->settled_at = mono_add(decider->now, decider->config->settle_ms);
 }

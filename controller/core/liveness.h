@@ -31,6 +31,7 @@ struct fuse {
     struct breaker breaker;
     struct container *canary; /* NULL: none */
     struct container *failed; /* the last canary that failed, behind all others; NULL: none */
+    bool is_told;             /* BREAKER_OPEN was said aloud, and no BREAKER_CLOSED since */
     int64_t managed;          /* as counted at `counted_at` */
     struct mono counted_at;   /* 0: never */
 };
@@ -49,6 +50,7 @@ struct host {
     struct mono registered_at;                  /* the last inventory that was new */
     struct mono proven_since;                   /* heard without a gap of a TTL since then */
     bool is_engine_up, is_frozen;
+    bool is_lost_told;      /* AGENT_LOST was said aloud, and no AGENT_RECOVERED since */
     struct mono resumed_at; /* since then it is observed again, or its Engine is back */
     struct mono frozen_at;
     bool is_edges_due; /* something changed that dependents may have to follow */

@@ -189,8 +189,8 @@ static void on_leading(void *arg, enum lease_grant grant)
 {
     struct controller_node *node = arg;
     sim_say("%s leads under epoch %llu", node->name, (unsigned long long)leader_lease_epoch(node->lease));
-    sim->take_overs++;
-    decider_take_over(node->decider, (struct mono){sim->now}, controller_node_wall(node));
+    decider_take_over(node->decider, grant == GRANT_TAKEN ? LED_BY_OTHERS : LED_BY_NOBODY,
+                      (struct mono){sim->now}, controller_node_wall(node));
     restart_store_lead(node->store, grant == GRANT_TAKEN);
     node->is_taking_over = true;
     for (int host = 0; host < sim->plan->hosts; host++) {

@@ -19,11 +19,16 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void take_over(uint64_t epoch)
+static void take_over_from(enum led_between between, uint64_t epoch)
 {
-    decider_take_over(fleet.decider, fleet_now(), fleet_wall());
+    decider_take_over(fleet.decider, between, fleet_now(), fleet_wall());
     decider_lead(fleet.decider, epoch, MONO_NEVER, fleet_now());
     fleet_drain();
+}
+
+static void take_over(uint64_t epoch)
+{
+    take_over_from(LED_BY_OTHERS, epoch);
 }
 
 static void a_follower_knows_all_and_says_nothing(void **state)
@@ -118,6 +123,142 @@ static void a_host_lost_with_its_leader_is_told(void **state)
     assert_int_equal(0, fleet.sends);
 }
 
+/* db is denied and down, h2 is lost, and all that was told. */
+static void tell_trouble(void)
+{
+    fleet_begin("*", "db");
+    struct heartbeat words[2] = {fleet_word("h1", "web", RUNNING, "i1"),
+                                 fleet_word("h1", "db", RUNNING, "i1")};
+    struct heartbeat far = fleet_word("h2", "far", RUNNING, "i1");
+    fleet_inventory("h2", &far, 1, NULL);
+    fleet_inventory("h1", words, 2, NULL);
+    for (int i = 0; i < 9; i++) { /* 90 s */
+        words[0] = fleet_word("h1", "web", RUNNING, "i1");
+        words[1] = fleet_word("h1", "db", i < 3 ? RUNNING : EXITED, "i1");
+        fleet_inventory("h1", words, 2, NULL);
+        fleet_run(10000);
+    }
+    assert_int_equal(1, fleet_count_alerts(ALERT_AGENT_LOST, NULL));
+    assert_int_equal(1, fleet_count_alerts(ALERT_SERVICE_RESTART_FAILED, "deny_list"));
+}
+
+/* For so long all stays as it is. */
+static void go_on_with_db(int64_t ms, enum container_state state, const char *incarnation)
+{
+    for (int64_t passed = 0; passed < ms; passed += 10000) {
+        struct heartbeat words[2] = {fleet_word("h1", "web", RUNNING, "i1"),
+                                     fleet_word("h1", "db", state, incarnation)};
+        fleet_inventory("h1", words, 2, NULL);
+        fleet_run(10000);
+    }
+}
+
+static void what_was_told_before_a_pause_is_not_told_again(void **state)
+{
+    (void)state;
+    tell_trouble();
+    decider_follow(fleet.decider);
+    go_on_with_db(20000, EXITED, "i1");
+    take_over_from(LED_BY_NOBODY, 2);
+    go_on_with_db(120000, EXITED, "i1");
+    assert_int_equal(1, fleet_count_alerts(ALERT_AGENT_LOST, NULL));
+    assert_int_equal(1, fleet_count_alerts(ALERT_SERVICE_RESTART_FAILED, "deny_list"));
+    assert_int_equal(1, fleet_count_lines("in deny list - alerting only"));
+    go_on_with_db(20000, RUNNING, "i2");
+    assert_int_equal(1, fleet_count_alerts(ALERT_SERVICE_RECOVERED, NULL));
+    struct heartbeat far = fleet_word("h2", "far", RUNNING, "i1");
+    fleet_beat(&far);
+    assert_int_equal(1, fleet_count_alerts(ALERT_AGENT_RECOVERED, NULL));
+    take_over_from(LED_BY_NOBODY, 3); /* without a pause */
+    go_on_with_db(120000, RUNNING, "i2");
+    assert_int_equal(1, fleet_count_alerts(ALERT_SERVICE_RECOVERED, NULL));
+}
+
+static void what_ended_in_a_pause_is_closed_behind_it(void **state)
+{
+    (void)state;
+    tell_trouble();
+    decider_follow(fleet.decider);
+    go_on_with_db(20000, RUNNING, "i2");
+    struct heartbeat far = fleet_word("h2", "far", RUNNING, "i1");
+    fleet_beat(&far);
+    assert_int_equal(0, fleet_count_alerts(ALERT_AGENT_RECOVERED, NULL));
+    take_over_from(LED_BY_NOBODY, 2);
+    assert_int_equal(1, fleet_count_alerts(ALERT_AGENT_RECOVERED, NULL));
+    go_on_with_db(30000, RUNNING, "i2");
+    assert_int_equal(1, fleet_count_alerts(ALERT_SERVICE_RECOVERED, NULL));
+    assert_int_equal(1, fleet_count_alerts(ALERT_SERVICE_RESTART_FAILED, "deny_list"));
+}
+
+static void what_was_removed_in_a_pause_is_closed_behind_it(void **state)
+{
+    (void)state;
+    tell_trouble();
+    decider_follow(fleet.decider);
+    fleet_go_on(20000, "web", RUNNING, "i1", NULL);
+    take_over_from(LED_BY_NOBODY, 2);
+    fleet_run(30000); /* its host was not heard yet */
+    assert_int_equal(0, fleet_count_alerts(ALERT_SERVICE_RECOVERED, NULL));
+    fleet_go_on(60000, "web", RUNNING, "i1", NULL);
+    assert_int_equal(1, fleet_count_alerts(ALERT_SERVICE_RECOVERED, NULL));
+    assert_string_equal("removed", fleet.alerts[fleet.alert_count - 1].reason);
+    fleet_go_on(60000, "web", RUNNING, "i1", NULL);
+    assert_int_equal(1, fleet_count_alerts(ALERT_SERVICE_RECOVERED, NULL));
+}
+
+/* Nobody told of what began while nobody led; and of what began while others led, it is not known whether
+ * they told. */
+static void what_nobody_told_is_told(void **state)
+{
+    (void)state;
+    for (int pass = 0; pass < 2; pass++) {
+        fleet_begin("*", "db");
+        if (pass == 1) {
+            tell_trouble();
+        }
+        decider_follow(fleet.decider);
+        go_on_with_db(60000, RUNNING, "i0");
+        struct heartbeat far = fleet_word("h2", "far", RUNNING, "i1");
+        fleet_beat(&far);
+        go_on_with_db(60000, EXITED, "i0");
+        assert_int_equal(pass, fleet_count_alerts(ALERT_AGENT_LOST, NULL));
+        take_over_from(pass == 0 ? LED_BY_NOBODY : LED_BY_OTHERS, 2);
+        go_on_with_db(60000, EXITED, "i0");
+        assert_int_equal(pass + 1, fleet_count_alerts(ALERT_AGENT_LOST, NULL));
+        assert_int_equal(pass + 1, fleet_count_alerts(ALERT_SERVICE_RESTART_FAILED, "deny_list"));
+    }
+}
+
+/* Three of four fall ill at once, and get well in the pause, or behind it. */
+static void an_open_breaker_stays_open_and_is_closed_once(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"a", "b", "c", "d"};
+    for (int pass = 0; pass < 2; pass++) {
+        fleet_begin("*", "");
+        struct heartbeat words[4];
+        for (int turn = 0; turn < 40; turn++) { /* 400 s */
+            bool is_ill = turn >= 6 && turn < (pass == 0 ? 20 : 12);
+            for (int i = 0; i < 4; i++) {
+                words[i] = fleet_word("h1", names[i], RUNNING, "i1");
+                words[i].health = is_ill && i > 0 ? HEALTH_UNHEALTHY : HEALTH_HEALTHY;
+                words[i].status = is_ill && i > 0 ? BEAT_UNHEALTHY : BEAT_HEALTHY;
+            }
+            fleet_inventory("h1", words, 4, NULL);
+            if (turn == 8) {
+                assert_int_equal(2,
+                                 fleet_count_alerts(ALERT_BREAKER_OPEN, NULL)); /* the host's, the fleet's */
+                decider_follow(fleet.decider);
+            } else if (turn == (pass == 0 ? 11 : 25)) {
+                take_over_from(LED_BY_NOBODY, 2);
+            }
+            fleet_run(10000);
+        }
+        assert_int_equal(2, fleet_count_alerts(ALERT_BREAKER_OPEN, NULL));
+        assert_int_equal(2, fleet_count_alerts(ALERT_BREAKER_CLOSED, NULL));
+    }
+}
+
 /* By its own clock: no word of the shell is needed. */
 static void a_lease_ends_by_itself(void **state)
 {
@@ -161,6 +302,11 @@ int main(void)
         cmocka_unit_test_teardown(the_account_is_what_was_stored, tear_down),
         cmocka_unit_test_teardown(silence_is_no_reason_to_act_at_once, tear_down),
         cmocka_unit_test_teardown(a_host_lost_with_its_leader_is_told, tear_down),
+        cmocka_unit_test_teardown(what_was_told_before_a_pause_is_not_told_again, tear_down),
+        cmocka_unit_test_teardown(what_ended_in_a_pause_is_closed_behind_it, tear_down),
+        cmocka_unit_test_teardown(what_was_removed_in_a_pause_is_closed_behind_it, tear_down),
+        cmocka_unit_test_teardown(what_nobody_told_is_told, tear_down),
+        cmocka_unit_test_teardown(an_open_breaker_stays_open_and_is_closed_once, tear_down),
         cmocka_unit_test_teardown(a_lease_ends_by_itself, tear_down),
         cmocka_unit_test_teardown(an_attempt_that_did_not_leave_is_given_back, tear_down),
     };
