@@ -36,7 +36,8 @@ struct invariant invariants[INVARIANTS + 1] = {
      "at each command: was the container bad lately?", 0},
     {15, "Redis outages of any kind restart nothing", "as 14, after a fault of Redis", 0},
     {16, "Lost agents: no commands there, one alert an episode", "at each command and AGENT_LOST", 0},
-    {17, "Controller restart with all healthy: no commands", "as 14, after a start of a controller", 0},
+    {17, "Controller restart or failover with all healthy: no commands; two leaders never both act",
+     "as 14, after a controller starts or begins to lead; at each act: its epoch is none that was passed", 0},
     {18, "Clock jumps change nothing; no command for the tilt time",
      "as 14, after a jump or a stall; each command in the half minute after one", 0},
     {19, "Breaker open: at most one canary, no other running container; few never open it; it closes",
@@ -113,11 +114,11 @@ int64_t sim_calm_since(int host)
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
         since = others[i] > since ? others[i] : since;
     }
-    const struct link_state *link = &sim->links[0][host];
+    const struct link_state *link = &sim->links[sim->leader][host];
     bool is_cut_off = link->is_cut || link->is_frozen || link->loss > 0 ||
                       !redis_is_linked(agent_node_process(host)) ||
-                      !redis_is_linked(controller_node_process(0));
-    if (is_cut_off || !redis_is_there() || !agent_node_sees(host) || !controller_node_runs(0)) {
+                      !redis_is_linked(controller_node_process(sim->leader));
+    if (is_cut_off || !redis_is_there() || !agent_node_sees(host) || !controller_node_runs(sim->leader)) {
         since = sim->now;
     }
     return since;

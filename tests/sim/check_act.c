@@ -16,10 +16,12 @@ struct known_command {
 enum { KNOWN_MAX = 512 };
 static struct known_command known[KNOWN_MAX];
 static size_t known_count;
+static uint64_t acted_epoch[HOSTS_MAX]; /* the highest that an agent acted under */
 
 void check_act_begin(void)
 {
     known_count = 0;
+    memset(acted_epoch, 0, sizeof acted_epoch);
 }
 
 void check_note_command(int host, const struct command *command, bool is_job)
@@ -69,6 +71,10 @@ void check_act(struct box *box, const char *started_at, enum command_op act)
         return;
     }
     command->acts++;
+    uint64_t *epoch = &acted_epoch[box->docker->index];
+    INV(17, command->command.epoch >= *epoch, "%s is touched under epoch %llu, behind %llu", box->name,
+        (unsigned long long)command->command.epoch, (unsigned long long)*epoch);
+    *epoch = command->command.epoch > *epoch ? command->command.epoch : *epoch;
     INV(9, command->acts <= 1, "one command changed %s %d times", box->name, command->acts);
     bool is_race = sim->now - box->started_ms < 1000;
     INV(9, is_race || strcmp(command->command.expect_started_at, started_at) == 0,

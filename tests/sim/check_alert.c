@@ -133,7 +133,7 @@ static void check_closed(struct decider *decider)
 
 void check_alert_end(void)
 {
-    struct decider *decider = controller_node_decider(0);
+    struct decider *decider = controller_node_decider(sim->leader);
     if (decider && told_controller_at == sim->controller_started_at) {
         check_closed(decider);
     }

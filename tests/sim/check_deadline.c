@@ -42,7 +42,7 @@ static void on_deadline(void *arg)
     struct box *box = deadline.box;
     bool is_void = sim->last_fault_at > deadline.since || !check_may_restart(box) ||
                    box->is_operator_stopped || sim_calm_since(box->docker->index) > deadline.since - 1 ||
-                   !controller_node_runs(0);
+                   !controller_node_runs(sim->leader);
     if (is_void) {
         return;
     }

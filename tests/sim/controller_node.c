@@ -189,6 +189,10 @@ static void on_leading(void *arg, enum lease_grant grant)
 {
     struct controller_node *node = arg;
     sim_say("%s leads under epoch %llu", node->name, (unsigned long long)leader_lease_epoch(node->lease));
+    if (sim->leader != node->index || grant == GRANT_TAKEN) {
+        sim->leader = node->index;
+        sim->controller_started_at = sim->now;
+    }
     decider_take_over(node->decider, grant == GRANT_TAKEN ? LED_BY_OTHERS : LED_BY_NOBODY,
                       (struct mono){sim->now}, controller_node_wall(node));
     restart_store_lead(node->store, grant == GRANT_TAKEN);

@@ -137,11 +137,17 @@ static void host_back(const struct fault *fault)
     redis_linked(&other);
 }
 
+/* A controller's or a host's. */
+static int64_t *clock_of(const struct fault *fault)
+{
+    int controller = fault->host % sim->plan->controllers;
+    return fault->b == 1 ? &sim->dockers[fault->host]->wall_offset_ms
+                         : &sim->controller_wall_offset[controller];
+}
+
 static void clock_back(const struct fault *fault)
 {
-    int64_t *offset =
-        fault->b == 1 ? &sim->dockers[fault->host]->wall_offset_ms : &sim->controller_wall_offset[0];
-    *offset -= fault->a;
+    *clock_of(fault) -= fault->a;
     sim->clock_jumped_at = sim->now;
 }
 
@@ -330,7 +336,8 @@ static void f_controller_crash(const struct fault *fault)
 
 static void f_stall(const struct fault *fault)
 {
-    struct process *process = fault->b == 1 ? agent_node_process(fault->host) : controller_node_process(0);
+    struct process *process =
+        fault->b == 1 ? agent_node_process(fault->host) : controller_node_process(sim->leader);
     int64_t until = sim->now + fault->a;
     process->stalled_until = until > process->stalled_until ? until : process->stalled_until;
     sim->stall_until = sim->now + fault->a;
@@ -345,10 +352,10 @@ static void f_stall(const struct fault *fault)
 
 static void f_clock_jump(const struct fault *fault)
 {
-    *(fault->b == 1 ? &sim->dockers[fault->host]->wall_offset_ms : &sim->controller_wall_offset[0]) +=
-        fault->a;
+    *clock_of(fault) += fault->a;
     sim->clock_jumped_at = sim->now;
-    if (fault->b != 1 && (fault->a > TILTING_MS || fault->a < -TILTING_MS)) {
+    bool is_leaders = fault->b != 1 && fault->host % sim->plan->controllers == sim->leader;
+    if (is_leaders && (fault->a > TILTING_MS || fault->a < -TILTING_MS)) {
         sim->tilted_at = sim->now;
     }
     inv_met(18);

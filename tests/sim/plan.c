@@ -6,6 +6,8 @@
 #include "common/memory.h"
 #include "tests/sim/sim.h"
 
+enum { TWO_CONTROLLERS = 250 }; /* per mille */
+
 void plan_defaults(struct plan *plan)
 {
     *plan = (struct plan){.hosts = 1,
@@ -149,6 +151,31 @@ static void draw_faults(struct plan *plan, struct dice *dice, size_t count)
     qsort(plan->faults, count, sizeof *plan->faults, by_time);
 }
 
+/* A second one, and what makes them take turns. Of a chance of its own: all other worlds stay what they are.
+ */
+static void draw_controllers(struct plan *plan, int64_t hours)
+{
+    static const enum fault_kind kinds[] = {FAULT_CONTROLLER_CRASH, FAULT_STALL, FAULT_CUT_REDIS};
+    struct dice dice = dice_of(plan->seed, 5);
+    if (!dice_hits(&dice, TWO_CONTROLLERS)) {
+        return;
+    }
+    plan->controllers = 2;
+    size_t count = (size_t)dice_range(&dice, 1, 1 + hours);
+    plan->faults = memory_grow(plan->faults, plan->fault_count + count, sizeof *plan->faults);
+    for (size_t i = 0; i < count; i++) {
+        enum fault_kind kind = kinds[dice_below(&dice, 3)];
+        plan->faults[plan->fault_count++] =
+            (struct fault){.at = dice_range(&dice, 300000, plan->duration_ms - 600000),
+                           .kind = kind,
+                           .host = (int)dice_below(&dice, 2), /* which of them */
+                           .box = -1,
+                           .a = draw_length(&dice),
+                           .b = kind == FAULT_CUT_REDIS};
+    }
+    qsort(plan->faults, plan->fault_count, sizeof *plan->faults, by_time);
+}
+
 static void begin_plan(struct plan *plan, uint64_t seed, int64_t hours)
 {
     plan_defaults(plan);
@@ -172,12 +199,14 @@ void plan_storm(struct plan *plan, uint64_t seed, int64_t hours)
         draw_pace(plan, &dice);
     }
     draw_faults(plan, &dice, (size_t)dice_range(&dice, 2, 4 + 3 * hours));
+    draw_controllers(plan, hours);
 }
 
 void plan_compared(struct plan *plan, uint64_t seed, int64_t hours, const struct peer *peer)
 {
     plan_storm(plan, seed, hours);
     plan->is_compared = true;
+    plan->controllers = 1;
     plan->peer = peer;
     plan->policy.is_enabled = true;
     plan->policy.max_attempts = 3;

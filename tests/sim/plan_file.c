@@ -53,6 +53,8 @@ static int set_config(struct plan *plan, const char *name, const char *value)
     int64_t number = atoll(value), ms = time_of(value);
     if (strcmp(name, "hosts") == 0) {
         plan->hosts = (int)number;
+    } else if (strcmp(name, "controllers") == 0) {
+        plan->controllers = number == 2 ? 2 : 1;
     } else if (strcmp(name, "hours") == 0) {
         plan->duration_ms = number * 3600000;
     } else if (strcmp(name, "engine") == 0) {

@@ -545,9 +545,9 @@ static void run_mget(struct pending *pending)
     }
 }
 
-/* The scripts of leader_lease.c, known by their first key's use; ids do not matter here. */
+/* The scripts of leader_lease.c, known by their first key's use. */
 static void set_list(struct redis_reply *reply, int64_t first, int64_t second, const char *text,
-                     bool was_ours)
+                     int64_t others, bool was_ours)
 {
     reply->type = REDIS_REPLY_LIST;
     reply->count = 4;
@@ -558,8 +558,22 @@ static void set_list(struct redis_reply *reply, int64_t first, int64_t second, c
     if (text) {
         set_status(&reply->items[2], text);
     } else {
-        reply->items[2] = (struct redis_reply){.type = REDIS_REPLY_NUMBER, .number = 0};
+        reply->items[2] = (struct redis_reply){.type = REDIS_REPLY_NUMBER, .number = others};
     }
+}
+
+/* The set of controllers, as keys that expire by themselves. */
+static int64_t other_controllers(const char *set, const char *id, int64_t lease_ms)
+{
+    char name[256];
+    const char *members[NODES_MAX];
+    if (sim->plan->controllers == 1) {
+        return 0;
+    }
+    snprintf(name, sizeof name, "%.120s:%.120s", set, id);
+    redis_put(name, redis_doc_text("", 0), 2 * lease_ms);
+    name[strlen(set) + 1] = '\0';
+    return (int64_t)redis_keys(name, members, NODES_MAX) - 1;
 }
 
 static void run_lease(struct pending *pending)
@@ -568,14 +582,15 @@ static void run_lease(struct pending *pending)
     const char *token = argv[6];
     uint64_t epoch = strtoull(argv[7], NULL, 10), floor = strtoull(argv[8], NULL, 10);
     int64_t lease_ms = atoll(argv[9]);
+    int64_t others = other_controllers(argv[5], argv[11], lease_ms);
     struct redis_doc *held = redis_get(argv[3]);
     bool is_ours = held && held->kind == DOC_TEXT && strstr(held->text, token);
     if (held && !is_ours) {
-        set_list(&pending->reply, 0, 1000, held->text, false);
+        set_list(&pending->reply, 0, 1000, held->text, 0, false);
         return;
     }
     if (!is_ours && strcmp(argv[10], "1") != 0) {
-        set_list(&pending->reply, 0, 0, "", false);
+        set_list(&pending->reply, 0, 0, "", 0, false);
         return;
     }
     const struct redis_doc *doc = redis_get(argv[4]);
@@ -589,7 +604,7 @@ static void run_lease(struct pending *pending)
     }
     int len = snprintf(text, sizeof text, "%s%llu%s", argv[12], (unsigned long long)epoch, argv[13]);
     redis_put(argv[3], redis_doc_text(text, (size_t)len), lease_ms);
-    set_list(&pending->reply, 1, (int64_t)epoch, NULL, is_ours);
+    set_list(&pending->reply, 1, (int64_t)epoch, NULL, others, is_ours);
 }
 
 static void execute(struct pending *pending)
