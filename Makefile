@@ -38,13 +38,16 @@ PACKAGES := hiredis $(HIREDIS_SSL) libuv libcurl libcjson libcrypto libmicrohttp
 CPPFLAGS := -I. -D_GNU_SOURCE $(if $(FAULTS),-DDEFIB_FAULTS) $(if $(HIREDIS_SSL),-DDEFIB_HAVE_HIREDIS_SSL) $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 LDLIBS := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lnng -lpthread -lm
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Wswitch-enum -Wconversion
-ifneq ($(MODE)$(CI),release)
+ifeq ($(filter release fast,$(MODE)$(CI)),)
 WARNINGS += -Werror
 endif
 
 CET := $(shell echo | $(CC) -fcf-protection -x c -c -o /dev/null - 2>/dev/null && echo -fcf-protection)
 FLAGS_release := -O2 -g -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fstack-clash-protection $(CET) -fPIE
 LINK_release  := -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed
+# for the simulator's long runs
+FLAGS_fast    := -O3 -g -flto=auto -ffat-lto-objects -fno-pie
+LINK_fast     := -O3 -flto=auto -no-pie
 FLAGS_debug   := -O0 -g3
 FLAGS_asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 LINK_asan     := -fsanitize=address,undefined
@@ -55,7 +58,7 @@ LINK_cov      := --coverage
 FLAGS_fuzz    := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 LINK_fuzz     := -fsanitize=fuzzer,address,undefined
 ifeq ($(FLAGS_$(MODE)),)
-$(error MODE=$(MODE) is none of release debug asan tsan cov fuzz)
+$(error MODE=$(MODE) is none of release fast debug asan tsan cov fuzz)
 endif
 CLANG ?= clang
 CFLAGS  ?=
@@ -204,7 +207,12 @@ fleet-down: ## end it
 sim: $(B)/tests/sim/sim ## the same and much more; writes the tables of tests/sim/README.md
 	@$(RUN_SIM) all
 
-sim-long: $(B)/tests/sim/sim ## a night of it: HOURS=10000000 container-hours from SEED=…; writes the figures there
+sim-long: ## a night of it, built by MODE=fast: HOURS=10000000 container-hours from SEED=…; writes the figures there
+	@$(MAKE) -s MODE=fast $(O)/fast/tests/sim/sim
+	@$(MAKE) -s MODE=fast sim-long-run
+
+.PHONY: sim-long-run
+sim-long-run:
 	@SEED=$(or $(SEED),$(shell date +%s)) HOURS=$(or $(HOURS),10000000) $(RUN_SIM) long
 
 cov: ## branch coverage of the cores by unit tests and simulator; fails below 95 %
