@@ -50,7 +50,7 @@ static struct {
     uint64_t part;
     int64_t wall_ms;
     char path[64];
-    size_t decisions;
+    size_t decisions, forgotten;
     struct settings settings;
 } world;
 
@@ -356,6 +356,15 @@ static void kill_box(struct box *box)
     }
 }
 
+/* An operator does so where it is lost. */
+static void forget_host(int host)
+{
+    char name[8];
+    snprintf(name, sizeof name, "h%d", host);
+    world.forgotten += decider_forget_host(fleet.decider, name, (struct mono){fleet.ms}, now_wall());
+    drain_actions();
+}
+
 static void do_something(void)
 {
     struct box *box = &world.boxes[draw(BOXES)];
@@ -363,7 +372,10 @@ static void do_something(void)
     struct mono now = {fleet.ms};
     static const enum beat_status statuses[] = {BEAT_HEALTHY, BEAT_HEALTHY, BEAT_DEGRADED, BEAT_UNHEALTHY,
                                                 BEAT_STOPPING};
-    switch (draw(16)) {
+    switch (draw(17)) {
+    case 16:
+        forget_host(host);
+        break;
     case 0:
     case 1:
     case 2:
@@ -540,20 +552,13 @@ static void any_history_decides_the_same_again(void **state)
     (void)state;
     const char *first = getenv("SEED");
     uint64_t seed = first != NULL ? strtoull(first, NULL, 10) : 1;
-    size_t decisions = 0;
+    size_t decisions = 0, forgotten = 0;
     for (uint64_t end = seed + (first != NULL ? 1 : 60); seed < end; seed++) {
         decisions += decides_the_same(seed);
+        forgotten += world.forgotten;
     }
-    assert_true(first != NULL || decisions > 1000);
+    assert_true(first != NULL || (decisions > 1000 && forgotten > 20));
     fleet_end();
-}
-
-/* ---- other settings ---- */
-
-static const char *look_up_pair(void *arg, const char *name)
-{
-    const char *const *pair = arg;
-    return strcmp(pair[0], name) == 0 ? pair[1] : NULL;
 }
 
 static int count_in(const char *text, const char *part)
@@ -571,6 +576,52 @@ static void die(struct box *box)
     box->stop_class = STOP_KILLED;
     world.change[box->host]++;
     say(box);
+}
+
+/* A host that is lost, forgotten, and back after all: what died on it meanwhile, or dies there then, is
+ * healed. */
+static void a_forgotten_host_decides_the_same_again(void **state)
+{
+    (void)state;
+    for (int pass = 0; pass < 4; pass++) {
+        begin(7, true);
+        live(70000);
+        world.is_host_off[1] = true;
+        live(20000);
+        if (pass & 1) {
+            die(&world.boxes[3]); /* its service beats for itself */
+        }
+        live(40000);
+        forget_host(1);
+        assert_int_equal(world.forgotten, 1);
+        live(pass & 2 ? 200000 : 5000);
+        world.is_host_off[1] = false;
+        live(60000);
+        die(&world.boxes[1]);
+        live(60000);
+        fclose(world.journal);
+        cleanup_free char *text = NULL;
+        size_t len;
+        replay(look_up_nothing, NULL, &text, &len);
+        const char *difference = strstr(text, "\nDifference");
+        assert_non_null(difference);
+        if (!is_same_within_a_check(difference)) {
+            fail_msg("pass %d: %.3000s", pass, text);
+        }
+        assert_int_equal(count_in(text, "AGENT_LOST"), 1);
+        assert_int_equal(count_in(text, "AGENT_RECOVERED"), 1);
+        assert_int_equal(count_in(text, "b1: start, attempt 1"), 1);
+        unlink(world.path);
+    }
+    fleet_end();
+}
+
+/* ---- other settings ---- */
+
+static const char *look_up_pair(void *arg, const char *name)
+{
+    const char *const *pair = arg;
+    return strcmp(pair[0], name) == 0 ? pair[1] : NULL;
 }
 
 /* b1 dies three times; each time it is started, and stays up for a minute. */
@@ -824,6 +875,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_history_decides_the_same_again),
+        cmocka_unit_test(a_forgotten_host_decides_the_same_again),
         cmocka_unit_test(other_settings_decide_otherwise),
         cmocka_unit_test(a_longer_backoff_moves_what_follows),
         cmocka_unit_test(names_the_line_and_what_is_wrong),
