@@ -82,6 +82,31 @@ static int run_stretch(struct replay *replay, size_t at, struct err *err)
     return 0;
 }
 
+/* Its start was written in the midst of a run, not by a controller that began, or began to lead. */
+static bool is_midway(const struct replay_stretch *stretch)
+{
+    const struct journal_input *start = &stretch->inputs[0];
+    return start->settled_at.ms <= start->at.ms;
+}
+
+static void tell_midway(const struct replay *replay)
+{
+    const struct replay_journal *journal = &replay->journal;
+    for (size_t i = 0; i < journal->count; i++) {
+        if (is_midway(&journal->stretches[i])) {
+            char from[TIMESTAMP_SIZE];
+            timestamp_format(journal->stretches[i].inputs[0].wall, from);
+            fprintf(replay->out,
+                    "  From %s it begins in the midst of a run. Budgets, holds and what is to be closed are "
+                    "known;\n"
+                    "  misses counted by then, commands under way, open breakers, lost hosts and what was "
+                    "told are\n"
+                    "  not: differences soon after may come of that\n",
+                    from);
+        }
+    }
+}
+
 static void tell_journal(const struct replay *replay)
 {
     const struct replay_journal *journal = &replay->journal;
@@ -101,6 +126,7 @@ static void tell_journal(const struct replay *replay)
                 journal->deeds_outside);
     }
     fputc('\n', replay->out);
+    tell_midway(replay);
 }
 
 static void tell_difference(struct replay *replay)

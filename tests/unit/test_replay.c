@@ -683,6 +683,7 @@ static void a_longer_backoff_moves_what_follows(void **state)
     size_t len;
     replay(look_up_pair, pair, &text, &len);
     assert_non_null(strstr(text, "RESTART_BACKOFF_SECS=100, was 5,15,45"));
+    assert_null(strstr(text, "in the midst of a run")); /* but with its controller */
     assert_int_equal(count_in(text, "~ 2026-09-21T14:15:37Z b1: start, attempt 2"), 1);
     unlink(world.path);
     fleet_end();
@@ -831,6 +832,7 @@ static void a_run_is_taken_up_in_its_middle(void **state)
             fail_msg("%.3000s", difference);
         }
         assert_int_equal(shares[i] < 1, strstr(text, "lie outside of what was recorded") != NULL);
+        assert_int_equal(1, count_in(text, "it begins in the midst of a run"));
         *difference = '\0';
         assert_int_equal(count_in(text, "b1: start, attempt 1"), 0); /* before it */
         assert_int_equal(count_in(text, "b1: start, attempt 2"), 1);
