@@ -28,7 +28,7 @@ void check_deadline(struct box *box, int number, int64_t ms);
 void check_after_cooldown(void *arg);
 
 /* Many at once: breaker and tilt (18, 19), dependencies (20). */
-void check_many_send(struct box *box, const struct command *command);
+void check_many_send(int controller, struct box *box, const struct command *command);
 void check_many_given_back(const struct box *box);
 void check_many_alert(const struct alert *alert);
 void check_many_periodic(void);

@@ -149,10 +149,11 @@ void check_many_periodic(void)
 
 /* ---- tilt ---- */
 
-static void check_tilt(const struct box *box)
+static void check_tilt(int controller, const struct box *box)
 {
     int64_t since = sim->now - sim->tilted_at;
-    bool is_same = sim->tilted_at >= sim->controller_started_at; /* another one knows nothing of it */
+    /* another one knows nothing of it */
+    bool is_same = sim->tilted == controller && sim->tilted_at >= sim->controller_started_at;
     if (is_same && since >= 0 && since < 4 * (int64_t)TILT_MS) {
         INV(18, since >= TILT_MS, "%s is commanded %lld ms after the loop stalled or the clock jumped",
             box->name, (long long)since);
@@ -206,12 +207,12 @@ static void check_cascade(struct box *box, const struct command *command)
     }
 }
 
-void check_many_send(struct box *box, const struct command *command)
+void check_many_send(int controller, struct box *box, const struct command *command)
 {
     begin_with_controller();
     check_open(&fleet, box, command->op);
     check_open(&hosts[box->docker->index], box, command->op);
-    check_tilt(box);
+    check_tilt(controller, box);
     check_ancestors(box);
     check_cascade(box, command);
 }

@@ -158,7 +158,7 @@ void check_send(int controller, const struct command *command)
     check_need(box);
     check_identity(box, command);
     check_host(box);
-    check_many_send(box, command);
+    check_many_send(controller, box, command);
     INV(21, !box->is_held || sim->now - box->held_at < 1500 || redis_disturbed_at > box->held_at - 5000,
         "%s is commanded, but held for %lld ms", box->name, (long long)(sim->now - box->held_at));
     memmove(box->sends + 1, box->sends, sizeof box->sends - sizeof box->sends[0]);

@@ -346,6 +346,7 @@ static void f_stall(const struct fault *fault)
         docker_unsettle_stops(sim->dockers[fault->host]);
     } else if (fault->a > TILTING_MS) {
         sim->tilted_at = process->stalled_until;
+        sim->tilted = sim->leader;
     }
     inv_met(18);
 }
@@ -357,6 +358,7 @@ static void f_clock_jump(const struct fault *fault)
     bool is_leaders = fault->b != 1 && fault->host % sim->plan->controllers == sim->leader;
     if (is_leaders && (fault->a > TILTING_MS || fault->a < -TILTING_MS)) {
         sim->tilted_at = sim->now;
+        sim->tilted = sim->leader;
     }
     inv_met(18);
     faults_end_after(fault, 1800000, clock_back);
