@@ -14,7 +14,7 @@
 struct options {
     uint64_t seed, seeds;
     int64_t hours, total_hours;
-    int hosts, boxes;
+    int hosts, boxes, controllers;
     bool is_verbose, is_twice, is_table, is_quiet, is_calm, is_compared;
     double seconds;
     const char *without; /* a kind of fault that is left out */
@@ -156,6 +156,9 @@ static int run_seeds(const struct options *options)
             plan_calm(&plan, seed, options->hours, options->hosts, options->boxes);
         } else {
             plan_storm(&plan, seed, options->hours);
+            if (options->controllers == 2) {
+                plan_add_controller(&plan, options->hours);
+            }
         }
         leave_out(&plan, options->without);
         totals.failures += !run_one(&plan, options, &totals);
@@ -219,6 +222,7 @@ static void print_help(void)
          "  --hours N            length of a run (6)\n"
          "  --calm               large fleets and little trouble, instead of small ones and much\n"
          "  --hosts N --boxes N  a calm fleet of that size\n"
+         "  --controllers 2      storms with two of them, which take turns\n"
          "  --total N            until that many container-hours are done\n"
          "  --seconds N          until that much CPU was used\n"
          "  --twice              each run twice: the same must come out\n"
@@ -233,25 +237,17 @@ static void print_help(void)
 
 int main(int argc, char **argv)
 {
-    static const struct option names[] = {{"seed", required_argument, NULL, 's'},
-                                          {"seeds", required_argument, NULL, 'n'},
-                                          {"hours", required_argument, NULL, 'h'},
-                                          {"hosts", required_argument, NULL, 'o'},
-                                          {"boxes", required_argument, NULL, 'b'},
-                                          {"total", required_argument, NULL, 't'},
-                                          {"seconds", required_argument, NULL, 'c'},
-                                          {"twice", no_argument, NULL, '2'},
-                                          {"calm", no_argument, NULL, 'C'},
-                                          {"peers", no_argument, NULL, 'p'},
-                                          {"verbose", no_argument, NULL, 'v'},
-                                          {"table", no_argument, NULL, 'T'},
-                                          {"want", required_argument, NULL, 'w'},
-                                          {"help", no_argument, NULL, '?'},
-                                          {"without", required_argument, NULL, 'x'},
-                                          {"counts", required_argument, NULL, 'O'},
-                                          {"keep", required_argument, NULL, 'k'},
-                                          {"scenario", required_argument, NULL, 'f'},
-                                          {NULL, 0, NULL, 0}};
+    static const struct option names[] = {
+        {"seed", required_argument, NULL, 's'},     {"seeds", required_argument, NULL, 'n'},
+        {"hours", required_argument, NULL, 'h'},    {"hosts", required_argument, NULL, 'o'},
+        {"boxes", required_argument, NULL, 'b'},    {"controllers", required_argument, NULL, 'l'},
+        {"total", required_argument, NULL, 't'},    {"seconds", required_argument, NULL, 'c'},
+        {"twice", no_argument, NULL, '2'},          {"calm", no_argument, NULL, 'C'},
+        {"peers", no_argument, NULL, 'p'},          {"verbose", no_argument, NULL, 'v'},
+        {"table", no_argument, NULL, 'T'},          {"want", required_argument, NULL, 'w'},
+        {"help", no_argument, NULL, '?'},           {"without", required_argument, NULL, 'x'},
+        {"counts", required_argument, NULL, 'O'},   {"keep", required_argument, NULL, 'k'},
+        {"scenario", required_argument, NULL, 'f'}, {NULL, 0, NULL, 0}};
     struct options options = {.seed = 1, .seeds = 1, .hours = 6};
     char *scenario = NULL;
     int letter;
@@ -274,6 +270,9 @@ int main(int argc, char **argv)
         case 'b':
             options.boxes = (int)number;
             options.is_calm = true;
+            break;
+        case 'l':
+            options.controllers = (int)number;
             break;
         case 't':
             options.total_hours = number;

@@ -6,8 +6,6 @@
 #include "common/memory.h"
 #include "tests/sim/sim.h"
 
-enum { TWO_CONTROLLERS = 250 }; /* per mille */
-
 void plan_defaults(struct plan *plan)
 {
     *plan = (struct plan){.hosts = 1,
@@ -151,15 +149,10 @@ static void draw_faults(struct plan *plan, struct dice *dice, size_t count)
     qsort(plan->faults, count, sizeof *plan->faults, by_time);
 }
 
-/* A second one, and what makes them take turns. Of a chance of its own: all other worlds stay what they are.
- */
-static void draw_controllers(struct plan *plan, int64_t hours)
+void plan_add_controller(struct plan *plan, int64_t hours)
 {
     static const enum fault_kind kinds[] = {FAULT_CONTROLLER_CRASH, FAULT_STALL, FAULT_CUT_REDIS};
     struct dice dice = dice_of(plan->seed, 5);
-    if (!dice_hits(&dice, TWO_CONTROLLERS)) {
-        return;
-    }
     plan->controllers = 2;
     size_t count = (size_t)dice_range(&dice, 1, 1 + hours);
     plan->faults = memory_grow(plan->faults, plan->fault_count + count, sizeof *plan->faults);
@@ -199,14 +192,12 @@ void plan_storm(struct plan *plan, uint64_t seed, int64_t hours)
         draw_pace(plan, &dice);
     }
     draw_faults(plan, &dice, (size_t)dice_range(&dice, 2, 4 + 3 * hours));
-    draw_controllers(plan, hours);
 }
 
 void plan_compared(struct plan *plan, uint64_t seed, int64_t hours, const struct peer *peer)
 {
     plan_storm(plan, seed, hours);
     plan->is_compared = true;
-    plan->controllers = 1;
     plan->peer = peer;
     plan->policy.is_enabled = true;
     plan->policy.max_attempts = 3;
@@ -265,6 +256,9 @@ void plan_keep(const struct plan *plan, const char *dir)
     fprintf(file, "# Found by seed %llu.\nreplay %s %llu %lld %d %d\n", (unsigned long long)plan->seed,
             plan->is_calm ? "calm" : "storm", (unsigned long long)plan->seed,
             (long long)(plan->duration_ms / 3600000), plan->hosts, plan->boxes);
+    if (plan->controllers == 2) {
+        fputs("config controllers 2\n", file);
+    }
     for (size_t i = 0; i < plan->fault_count; i++) {
         const struct fault *fault = &plan->faults[i];
         fprintf(file, "fault %lld %s %d %d %lld %lld\n", (long long)fault->at, fault_name(fault->kind),

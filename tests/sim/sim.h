@@ -417,6 +417,8 @@ struct plan {
 
 /* A few containers and much trouble; a large fleet and little (0: a usual number of hosts and containers). */
 void plan_storm(struct plan *plan, uint64_t seed, int64_t hours);
+/* To a storm: a second controller, and what makes them take turns. */
+void plan_add_controller(struct plan *plan, int64_t hours);
 /* Much trouble for containers that anybody may touch. */
 void plan_compared(struct plan *plan, uint64_t seed, int64_t hours, const struct peer *peer);
 void plan_calm(struct plan *plan, uint64_t seed, int64_t hours, int hosts, int boxes);
