@@ -111,7 +111,7 @@ unhealthy() { printf '{"service": "%s", "instance_id": "%s", "status": "unhealth
 # Forged beats restart what is allowed, within its budget, and nothing else.
 test_beats_that_lie() {
     local name
-    stage
+    stage RESTART_COOLDOWN_SECS=900 RESTART_STABLE_SECS=900
     for _ in $(seq 60); do
         for name in svc-a svc-denied other unwatched; do
             r set "health:hb:$name:$name" "$(unhealthy "$name")" ex 2 > /dev/null
@@ -201,7 +201,8 @@ test_a_stolen_key() {
     stage SUPERVISOR_ENABLED=false
     expect_eq "$(code_of restart svc-denied epoch=4503599627370496)" refused_denied
     expect_eq "$(code_of start svc-denied)" stale_epoch
-    expect_eq "$(code_of restart unwatched epoch=4503599627370496)" not_found
+    # its own controller has heard of that epoch, and may lead under the next by now
+    expect_eq "$(code_of restart unwatched epoch=4503599627370999)" not_found
     # no other verb exists
     for verb in stop kill remove exec pause; do
         send "$verb" > "$T/verb" 2>&1 && fail "$verb was sent: $(cat "$T/verb")"
@@ -226,7 +227,10 @@ test_a_stolen_key_is_held_to_the_rate() {
     until [[ $answer == 'busy changed '* ]]; do
         is_before "$deadline" || fail "the limit was never met: $(starts_of svc-a) starts, the last answer is $answer"
         id=$(head -c 16 /dev/urandom | od -An -tx1 | tr -d ' \n')
-        answer=$(send start container=svc-a container_id="$container" started_at="$started" id="$id" | jq -r '.code + " " + .detail')
+        answer=$(send start container=svc-a container_id="$container" started_at="$started" id="$id" | jq -r '.code + " " + .detail') || {
+            started=$(started_at svc-a) # no answer in time
+            continue
+        }
         [[ $answer == accepted* ]] || continue
         until answer=$(send outcome id="$id") && [[ $answer != *'"accepted"'* ]]; do :; done
         [[ $answer != *'"code": "ok"'* ]] || started=$(jq -r .started_at <<< "$answer")
