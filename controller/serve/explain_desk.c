@@ -73,8 +73,11 @@ static void read_reply(struct check_report *report, const char *container, const
 
 static void unlink_question(struct question *question)
 {
-    struct question **link = question->before == NULL ? &question->desk->waiting : &question->before->next;
-    *link = question->next;
+    if (question->before != NULL) {
+        question->before->next = question->next;
+    } else {
+        question->desk->waiting = question->next;
+    }
     if (question->next != NULL) {
         question->next->before = question->before;
     }
@@ -137,11 +140,11 @@ void explain_desk_free(struct explain_desk *desk)
     if (desk == NULL) {
         return;
     }
-    while (desk->waiting != NULL) {
-        struct question *question = desk->waiting;
+    struct question *next = NULL;
+    for (struct question *question = desk->waiting; question != NULL; question = next) {
+        next = question->next;
         size_t len;
         char *text = api_documents_error("stopping", "the controller is stopping", &len);
-        unlink_question(question);
         question->desk = NULL;
         answer(question->exchange, 503, text, len);
     }
