@@ -81,7 +81,7 @@ $(B)/libdefib.a: $(MODULES:%=$(B)/%.o)
 	ar rcs $@ $^
 
 # Its objects are its own: position-independent, and nothing of ours can be seen in the program that links it.
-BEAT_OBJECTS := $(patsubst %,$(B)/beat/%.o,$(BEAT) common/err common/redis_url common/timestamp proto/text)
+BEAT_OBJECTS := $(patsubst %,$(B)/beat/%.o,$(BEAT) common/err common/redis_url common/thread common/timestamp proto/text)
 
 $(B)/beat/%.o: %.c
 	@mkdir -p $(@D)

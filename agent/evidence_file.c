@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +15,7 @@
 #include "agent/state_files.h"
 #include "common/log.h"
 #include "common/memory.h"
+#include "common/thread.h"
 
 enum { AT_ONCE = 8, END_WAIT_SECS = 1 };
 
@@ -126,21 +126,6 @@ static void *run_thread(void *arg)
     return NULL;
 }
 
-static int start_thread(struct job *job)
-{
-    pthread_attr_t attr;
-    sigset_t all, before;
-    pthread_t thread;
-    pthread_attr_init(&attr);
-    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int code = pthread_create(&thread, &attr, run_thread, job);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attr);
-    return code;
-}
-
 void evidence_file_put(struct evidence_file *files, const char *name, char *bytes, size_t len)
 {
     pthread_mutex_lock(&files->mutex);
@@ -150,7 +135,7 @@ void evidence_file_put(struct evidence_file *files, const char *name, char *byte
     struct job *job = memory_alloc(sizeof *job);
     *job = (struct job){files, "", bytes, len};
     memory_set_text(job->name, sizeof job->name, name);
-    if (has_place && start_thread(job) == 0) {
+    if (has_place && thread_start_detached(0, run_thread, job) == 0) {
         return;
     }
     log_warning("%s/%s is not written: the disk does not keep up", files->dir, name);

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +16,7 @@
 #include "common/fault.h"
 #include "common/log.h"
 #include "common/memory.h"
+#include "common/thread.h"
 
 enum { FILE_MAX_BYTES = 64 * 1024 * 1024, QUEUE_MAX = 1024, CLOSE_SECS = 2 };
 
@@ -265,11 +265,7 @@ static int open_file(struct outcome_file *file, uint8_t **bytes, size_t *len, st
 
 static int start_thread(struct outcome_file *file, struct err *err)
 {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int code = pthread_create(&file->thread, NULL, run_thread, file);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int code = thread_start(&file->thread, run_thread, file);
     return code == 0 ? 0 : err_set(err, code, "cannot start a thread: %s", strerror(code));
 }
 

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/memory.h"
+#include "common/thread.h"
 
 enum { CLOSE_WAIT_SECS = 2 };
 
@@ -260,7 +261,7 @@ struct state_files_writer *state_files_writer_new(struct loop *loop, const char 
     writer->wake = loop_wake_new(loop, on_wake, writer);
     pthread_mutex_init(&writer->mutex, NULL);
     pthread_cond_init(&writer->changed, NULL);
-    int code = pthread_create(&writer->thread, NULL, run_thread, writer);
+    int code = thread_start(&writer->thread, run_thread, writer);
     if (code != 0) {
         fprintf(stderr, "no thread can be started: %s\n", strerror(code));
         abort();

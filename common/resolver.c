@@ -2,13 +2,13 @@
 
 #include <netdb.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/memory.h"
+#include "common/thread.h"
 
 enum { STACK_BYTES = 512 * 1024 };
 
@@ -74,23 +74,6 @@ static void *run_thread(void *arg)
     return NULL;
 }
 
-static int start_thread(struct question *question)
-{
-    pthread_attr_t attr;
-    pthread_attr_init(&attr);
-    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    pthread_attr_setstacksize(&attr, STACK_BYTES);
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    pthread_t thread;
-    int code = pthread_create(&thread, &attr, run_thread, question);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attr);
-    return code;
-}
-
 static void on_wake(void *arg)
 {
     struct resolver *resolver = arg;
@@ -120,7 +103,7 @@ struct resolver *resolver_start(struct loop *loop, const char *host, int port, r
     snprintf(question->port, sizeof question->port, "%d", port);
     ask(question, AI_NUMERICHOST);
     if (question->status == EAI_NONAME) {
-        if (start_thread(question) == 0) {
+        if (thread_start_detached(STACK_BYTES, run_thread, question) == 0) {
             return resolver;
         }
         question->status = EAI_AGAIN;

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <netinet/in.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -24,6 +23,7 @@
 #include "common/rpc_door.h"
 #include "common/rpc_probe.h"
 #include "common/rpc_tls.h"
+#include "common/thread.h"
 
 enum {
     DEFAULT_CONTEXTS = 16,
@@ -148,15 +148,10 @@ static bool wait_for_close(struct funeral *funeral)
     return is_closed;
 }
 
-static pthread_t start_thread(void *(*run)(void *arg), void *arg)
+static pthread_t need_thread(void *(*run)(void *arg), void *arg)
 {
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     pthread_t thread;
-    int code = pthread_create(&thread, NULL, run, arg);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int code = thread_start(&thread, run, arg);
     if (code != 0) {
         fprintf(stderr, "rpc: no thread: %s\n", strerror(code));
         abort();
@@ -168,7 +163,7 @@ static void *run_funeral(void *arg)
 {
     struct funeral *funeral = arg;
     nng_msleep(funeral->delay_ms);
-    pthread_t closer = start_thread(run_close, funeral);
+    pthread_t closer = need_thread(run_close, funeral);
     if (!wait_for_close(funeral)) {
         fputs("rpc: nng hangs in closing a socket, and no connection would be made again: giving up\n",
               stderr);
@@ -197,7 +192,7 @@ static void bury_socket(nng_socket socket, struct pipe_count *pipe_count, int de
         pipe_count->is_closing = true;
         pthread_mutex_unlock(&pipe_count->mutex);
     }
-    pthread_detach(start_thread(run_funeral, funeral_new(socket, pipe_count, delay_ms)));
+    pthread_detach(need_thread(run_funeral, funeral_new(socket, pipe_count, delay_ms)));
 }
 
 enum probe_state { PROBE_IDLE, PROBE_RUNNING, PROBE_ASKED_AGAIN };
@@ -236,7 +231,7 @@ static void *run_probe(void *arg)
 static void start_probe(void)
 {
     if (atomic_exchange(&probe_state, PROBE_ASKED_AGAIN) == PROBE_IDLE) {
-        pthread_detach(start_thread(run_probe, NULL));
+        pthread_detach(need_thread(run_probe, NULL));
     }
 }
 

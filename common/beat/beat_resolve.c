@@ -2,11 +2,12 @@
 
 #include <netdb.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "common/thread.h"
 
 enum { STACK_BYTES = 512 * 1024 };
 
@@ -57,23 +58,6 @@ static void *run_thread(void *arg)
     return NULL;
 }
 
-/* The program's signals are none of this thread's business. */
-static int start_thread(struct beat_resolve *resolve)
-{
-    pthread_attr_t attr;
-    sigset_t all, before;
-    pthread_t thread;
-    pthread_attr_init(&attr);
-    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    pthread_attr_setstacksize(&attr, STACK_BYTES);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int code = pthread_create(&thread, &attr, run_thread, resolve);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attr);
-    return code;
-}
-
 struct beat_resolve *beat_resolve_start(const char *host, int port)
 {
     struct beat_resolve *resolve = calloc(1, sizeof *resolve);
@@ -86,7 +70,7 @@ struct beat_resolve *beat_resolve_start(const char *host, int port)
     ask(resolve, AI_NUMERICHOST);
     if (resolve->status != EAI_NONAME) {
         resolve->is_answered = true;
-    } else if (start_thread(resolve) != 0) {
+    } else if (thread_start_detached(STACK_BYTES, run_thread, resolve) != 0) {
         destroy(resolve);
         return NULL;
     }
