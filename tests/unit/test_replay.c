@@ -526,6 +526,22 @@ static bool is_same_within_a_check(const char *difference)
     return true;
 }
 
+/* Ends the journal and replays it: as it was lived. What the replay printed, given. */
+static char *expect_the_same(const char *what, uint64_t which)
+{
+    fclose(world.journal);
+    char *text = NULL;
+    size_t len;
+    replay(look_up_nothing, NULL, &text, &len);
+    const char *difference = strstr(text, "\nDifference");
+    assert_non_null(difference);
+    if (!is_same_within_a_check(difference)) {
+        print_error("%.3000s\n", difference);
+        fail_msg("%s %llu: the replay differs, %s", what, (unsigned long long)which, world.path);
+    }
+    return text;
+}
+
 static size_t decides_the_same(uint64_t seed)
 {
     begin(seed, false);
@@ -533,16 +549,7 @@ static size_t decides_the_same(uint64_t seed)
         do_something();
         live(draw(8) == 0 ? 60000 : draw(4000));
     }
-    fclose(world.journal);
-    cleanup_free char *text = NULL;
-    size_t len;
-    replay(look_up_nothing, NULL, &text, &len);
-    const char *difference = strstr(text, "\nDifference");
-    assert_non_null(difference);
-    if (!is_same_within_a_check(difference)) {
-        print_error("%.3000s\n", difference);
-        fail_msg("seed %llu: the replay differs, %s", (unsigned long long)seed, world.path);
-    }
+    free(expect_the_same("seed", seed));
     unlink(world.path);
     return world.decisions;
 }
@@ -599,15 +606,7 @@ static void a_forgotten_host_decides_the_same_again(void **state)
         live(60000);
         die(&world.boxes[1]);
         live(60000);
-        fclose(world.journal);
-        cleanup_free char *text = NULL;
-        size_t len;
-        replay(look_up_nothing, NULL, &text, &len);
-        const char *difference = strstr(text, "\nDifference");
-        assert_non_null(difference);
-        if (!is_same_within_a_check(difference)) {
-            fail_msg("pass %d: %.3000s", pass, text);
-        }
+        cleanup_free char *text = expect_the_same("pass", (uint64_t)pass);
         assert_int_equal(count_in(text, "AGENT_LOST"), 1);
         assert_int_equal(count_in(text, "AGENT_RECOVERED"), 1);
         assert_int_equal(count_in(text, "b1: start, attempt 1"), 1);
