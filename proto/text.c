@@ -128,6 +128,15 @@ size_t text_cut(char *out, size_t size, const char *text, size_t len)
     return kept;
 }
 
+void text_replace_controls(char *text, char with)
+{
+    for (; *text != '\0'; text++) {
+        if ((unsigned char)*text < ' ' || *text == 0x7f) {
+            *text = with;
+        }
+    }
+}
+
 void text_excerpt(char out[TEXT_EXCERPT_SIZE], const char *bytes, size_t len)
 {
     static const char digits[] = "0123456789abcdef";

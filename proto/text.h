@@ -29,6 +29,10 @@ bool text_is_hex(const char *text, size_t len);
  * copied. */
 size_t text_cut(char *out, size_t size, const char *text, size_t len);
 
+/* Puts `with` in the place of each ASCII control character: what came from outside stays one line, and moves
+ * no cursor. */
+void text_replace_controls(char *text, char with);
+
 /* The beginning of `len` bytes for an error message: printable ASCII as it is, the rest as \xNN, at most 64
  * bytes, the last three of them dots where more came. */
 void text_excerpt(char out[TEXT_EXCERPT_SIZE], const char *bytes, size_t len);

@@ -15,6 +15,7 @@
 #include "proto/json_reader.h"
 #include "proto/keys.h"
 #include "proto/limits.h"
+#include "proto/text.h"
 
 enum {
     PAGE = 500,
@@ -136,16 +137,6 @@ static void tell(const struct entry *entry, char *out, size_t size)
     }
 }
 
-/* Nothing from outside moves the cursor. */
-static void clean(char *text)
-{
-    for (; *text != '\0'; text++) {
-        if ((unsigned char)*text < ' ' || *text == 0x7f) {
-            *text = '?';
-        }
-    }
-}
-
 bool event_command_line(const char *json, size_t len, char *out, size_t size)
 {
     struct entry entry;
@@ -158,7 +149,7 @@ bool event_command_line(const char *json, size_t len, char *out, size_t size)
                  : entry.host[0] != '\0'    ? entry.host
                                             : "-",
                  what);
-        clean(out);
+        text_replace_controls(out, '?'); /* nothing from outside moves the cursor */
     }
     json_reader_cleanup(&entry.tree);
     return is_entry;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/memory.h"
+#include "proto/text.h"
 
 enum { GAP = 2, NARROWEST = 6 };
 
@@ -57,11 +58,7 @@ void table_free(struct table *table)
 static char *clean_copy(const char *text)
 {
     char *copy = memory_copy_text(text);
-    for (char *at = copy; *at != '\0'; at++) {
-        if ((unsigned char)*at < ' ' || *at == 0x7f) {
-            *at = '?';
-        }
-    }
+    text_replace_controls(copy, '?');
     return copy;
 }
 

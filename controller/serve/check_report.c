@@ -8,6 +8,7 @@
 #include "proto/heartbeat.h"
 #include "proto/json_reader.h"
 #include "proto/registration.h"
+#include "proto/text.h"
 
 static bool is_told(const struct check_report *report, const char *check)
 {
@@ -17,16 +18,6 @@ static bool is_told(const struct check_report *report, const char *check)
         }
     }
     return false;
-}
-
-/* Where the words come from the container they may be anything: one line of it. */
-static void make_plain(char *text)
-{
-    for (; *text != '\0'; text++) {
-        if ((unsigned char)*text < ' ' || *text == 0x7f) {
-            *text = ' ';
-        }
-    }
 }
 
 static void tell(struct check_report *report, const char *check, const char *detail, bool is_by_service)
@@ -51,7 +42,7 @@ static void tell(struct check_report *report, const char *check, const char *det
                                    : "",
                  detail);
     }
-    make_plain(text);
+    text_replace_controls(text, ' '); /* words of the container may be anything */
 }
 
 static void tell_details(struct check_report *report, const struct heartbeat *beat)

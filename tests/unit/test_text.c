@@ -57,11 +57,20 @@ static void names_are_told_apart(void **state)
     }
 }
 
+static void controls_are_replaced_and_nothing_else(void **state)
+{
+    (void)state;
+    char text[] = "a\x1b[2Jb\r\n\x7f\xc3\xa9 \"~";
+    text_replace_controls(text, '?');
+    assert_string_equal(text, "a?[2Jb???\xc3\xa9 \"~");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plain_bytes_are_counted),
         cmocka_unit_test(names_are_told_apart),
+        cmocka_unit_test(controls_are_replaced_and_nothing_else),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
