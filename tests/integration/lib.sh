@@ -67,12 +67,24 @@ not() { ! "$@"; }
 now_ms() { echo $((${EPOCHREALTIME/[.,]/} / 1000)); }
 is_before() { ((${EPOCHREALTIME/[.,]/} / 1000 < $1)); }
 
-# wait_for SECONDS CONDITION [WHAT]: evaluates the condition until it succeeds.
+# nap MILLISECONDS: without a process of its own. The tests ask again and again whether something has happened, a dozen of
+# them at a time: where a fork is dear, asking is most of the load.
+exec {NAP}<> <(:)
+nap() {
+    local seconds
+    printf -v seconds '%d.%03d' $(($1 / 1000)) $(($1 % 1000))
+    read -r -t "$seconds" -u "$NAP" _ || true
+}
+
+# wait_for SECONDS CONDITION [WHAT]: evaluates the condition until it succeeds, less often the longer it takes.
 wait_for() {
-    local deadline=$(($(now_ms) + $(ms "$1") * WAIT_FACTOR))
+    local started deadline pause
+    started=$((${EPOCHREALTIME/[.,]/} / 1000))
+    deadline=$((started + $(ms "$1") * WAIT_FACTOR))
     until eval "$2" > /dev/null 2>&1; do
         is_before "$deadline" || fail "not within $1 s: ${3:-$2} (from line ${BASH_LINENO[0]})"
-        sleep 0.05
+        pause=$(((${EPOCHREALTIME/[.,]/} / 1000 - started) / 10))
+        nap $((pause < 50 ? 50 : pause > 250 ? 250 : pause))
     done
 }
 
@@ -90,7 +102,7 @@ expect_never() {
         [ "$(count_log "$2" "$3")" = 0 ] ||
             fail "$2 said it: $(log_after_mark "$2" | grep -E -e "$3" | tail -n 1) (from line ${BASH_LINENO[0]})"
         is_before "$deadline" || break
-        sleep 0.1
+        nap 250 # a log forgets nothing
     done
 }
 
@@ -100,7 +112,7 @@ expect_while() {
     while :; do
         eval "$2" > /dev/null 2>&1 || fail "no longer true: ${3:-$2} (from line ${BASH_LINENO[0]})"
         is_before "$deadline" || break
-        sleep 0.1
+        nap 150
     done
 }
 
@@ -109,8 +121,16 @@ expect_while() {
 # Lines of T/NAME.log behind the mark; all of them where log_mark was never called.
 log_after_mark() {
     local from=1
-    [ ! -e "$T/$1.mark" ] || from=$(cat "$T/$1.mark")
+    [ ! -e "$T/$1.mark" ] || read -r from < "$T/$1.mark"
     [ ! -e "$T/$1.log" ] || tail -n "+$from" "$T/$1.log"
+}
+
+# read_log NAME: the same into the array LOG_LINES, without a process.
+read_log() {
+    local from=1
+    LOG_LINES=()
+    [ ! -e "$T/$1.mark" ] || read -r from < "$T/$1.mark"
+    [ ! -e "$T/$1.log" ] || mapfile -t -s $((from - 1)) LOG_LINES < "$T/$1.log"
 }
 
 log_mark() {
@@ -121,7 +141,16 @@ log_mark() {
 
 # wait_log NAME REGEX SECONDS: a line behind the mark matches.
 wait_log() {
-    wait_for "$3" "[ \"\$(count_log '$1' $(printf %q "$2"))\" != 0 ]" "$1 logs /$2/"
+    wait_for "$3" "log_has '$1' $(printf %q "$2")" "$1 logs /$2/"
+}
+
+log_has() {
+    local LOG_LINES line
+    read_log "$1"
+    for line in "${LOG_LINES[@]}"; do
+        [[ ! $line =~ $2 ]] || return 0
+    done
+    return 1
 }
 
 # wait_lines NAME SECONDS LINE...: the fixed texts stand at the ends of lines behind the mark, in this order.
@@ -132,11 +161,13 @@ wait_lines() {
 }
 
 has_lines() {
-    local name=$1 line
+    local LOG_LINES line
+    read_log "$1"
     shift
-    while [ $# -gt 0 ] && IFS= read -r line; do
+    for line in "${LOG_LINES[@]}"; do
+        [ $# -gt 0 ] || break
         [[ $line != *"$1" ]] || shift
-    done < <(log_after_mark "$name")
+    done
     [ $# = 0 ]
 }
 
@@ -161,7 +192,7 @@ spawn() {
         wait $!
         echo $? > "$RUN/$name.exit"
     ) > /dev/null 2>&1 < /dev/null &
-    until [ -e "$RUN/$name.pid" ]; do sleep 0.01; done
+    until [ -e "$RUN/$name.pid" ]; do nap 10; done
 }
 
 pid_of() { cat "$RUN/$1.pid"; }
@@ -211,7 +242,7 @@ connect_hosts() {
 # ---- the Engine ----
 
 sock() { echo "$DIR/$HOST/docker.sock"; }
-d() { docker -H "unix://$(sock)" "$@"; }
+d() { docker -H "unix://$DIR/$HOST/docker.sock" "$@"; }
 
 # Which images start_engine brings into the Engine: busybox, redis, controller (tests/images/make_images.sh).
 ENGINE_IMAGES=(busybox)

@@ -9,7 +9,13 @@
 MORTAL=$BIN-faults
 [ -x "$MORTAL/defib-agent" ] || { echo "test_once.sh: no $MORTAL: make faults" >&2 && exit 2; }
 
-setup_file() { start_engine; }
+# A container of runtime `slow` takes half a second more to start, so that a command has no outcome yet when it is asked for.
+setup_file() {
+    # shellcheck disable=SC2016
+    printf '#!/bin/sh\nfor word; do [ "$word" != start ] || sleep 0.5; done\nexec runc "$@"\n' > "$DIR/slow-runc"
+    chmod +x "$DIR/slow-runc"
+    start_engine --add-runtime "slow=$DIR/slow-runc"
+}
 
 # shellcheck disable=SC2054
 EAGER=(MAX_RESTART_ATTEMPTS=1000 RESTART_BACKOFF_SECS=0.2 RESTART_JITTER_PCT=0 FAST_CHECK_SECS=0 BREAKER_MIN=1000 SETTLE_SECS=0)
@@ -101,13 +107,15 @@ heals_once() {
 }
 
 heals_at_every_step() { # SIDE POINT...
-    local side=$1 point i=0
+    local side=$1 point i=0 runtime
     shift
     start_redis
     record_events events
     for point in "$@"; do
         i=$((i + 1))
-        run_service "svc-$i"
+        runtime=()
+        [[ $point != *:2 ]] || runtime=(--runtime slow)
+        run_service "svc-$i" "${runtime[@]}"
         heals_once "$side" "$point" "svc-$i" "$i"
         echo "$point: once"
     done
