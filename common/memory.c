@@ -1,5 +1,6 @@
 #include "common/memory.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +27,12 @@ void *memory_grow(void *block, size_t count, size_t item_size)
     }
     size_t size = count * item_size;
     return must(realloc(block, size == 0 ? 1 : size));
+}
+
+void *memory_add(void *block, size_t count, size_t item_size)
+{
+    bool is_full = (count & (count - 1)) == 0; /* zero or a power of two: as many as there is room for */
+    return is_full ? memory_grow(block, count == 0 ? 1 : 2 * count, item_size) : must(block);
 }
 
 char *memory_copy_text(const char *text)

@@ -9,6 +9,8 @@
 
 void *memory_alloc(size_t size) __attribute__((returns_nonnull)); /* zeroed */
 void *memory_grow(void *block, size_t count, size_t item_size) __attribute__((returns_nonnull));
+/* Room for one item more than `count`, in a block that has only ever grown this way: it doubles. */
+void *memory_add(void *block, size_t count, size_t item_size) __attribute__((returns_nonnull));
 char *memory_copy_text(const char *text); /* NULL stays NULL */
 
 /* Copies at most size - 1 bytes and ends with NUL. True where all of it fitted. */

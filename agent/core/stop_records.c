@@ -26,7 +26,7 @@ void stop_records_fini(struct stop_records *records)
 void stop_records_add_dead(struct stop_records *records, const char *id, const char *incarnation,
                            const struct stop_evidence *evidence)
 {
-    records->dead = memory_grow(records->dead, records->dead_count + 1, sizeof *records->dead);
+    records->dead = memory_add(records->dead, records->dead_count, sizeof *records->dead);
     struct stop_record *record = &records->dead[records->dead_count++];
     *record = (struct stop_record){.evidence = *evidence};
     memory_set_text(record->id, sizeof record->id, id);
@@ -35,15 +35,14 @@ void stop_records_add_dead(struct stop_records *records, const char *id, const c
 
 void stop_records_add_app(struct stop_records *records, const char *id)
 {
-    records->app_beating =
-        memory_grow(records->app_beating, records->app_count + 1, sizeof *records->app_beating);
+    records->app_beating = memory_add(records->app_beating, records->app_count, sizeof *records->app_beating);
     memory_set_text(records->app_beating[records->app_count++], LIMIT_ID_SIZE, id);
 }
 
 void stop_records_add_redis(struct stop_records *records, const char *docker_name)
 {
     records->redis_names =
-        memory_grow(records->redis_names, records->redis_count + 1, sizeof *records->redis_names);
+        memory_add(records->redis_names, records->redis_count, sizeof *records->redis_names);
     memory_set_text(records->redis_names[records->redis_count++], LIMIT_NAME_SIZE, docker_name);
 }
 

@@ -236,7 +236,7 @@ static bool take_page(const struct query *query, struct found *found, const stru
             return false;
         }
         if (is_wanted(query, data->text, data->len)) {
-            found->entries = memory_grow(found->entries, found->count + 1, sizeof(struct desk_reply *));
+            found->entries = memory_add(found->entries, found->count, sizeof(struct desk_reply *));
             found->entries[found->count++] = data;
         }
         if (found->count == query->last) {

@@ -16,21 +16,21 @@
 
 static struct fleet_row *add_row(struct fleet *fleet)
 {
-    fleet->rows = memory_grow(fleet->rows, fleet->row_count + 1, sizeof *fleet->rows);
+    fleet->rows = memory_add(fleet->rows, fleet->row_count, sizeof *fleet->rows);
     fleet->rows[fleet->row_count] = (struct fleet_row){.max_attempts = -1};
     return &fleet->rows[fleet->row_count++];
 }
 
 static struct fleet_host *add_host(struct fleet *fleet)
 {
-    fleet->hosts = memory_grow(fleet->hosts, fleet->host_count + 1, sizeof *fleet->hosts);
+    fleet->hosts = memory_add(fleet->hosts, fleet->host_count, sizeof *fleet->hosts);
     fleet->hosts[fleet->host_count] = (struct fleet_host){.containers = 0};
     return &fleet->hosts[fleet->host_count++];
 }
 
 static struct fleet_hold *add_hold(struct fleet *fleet)
 {
-    fleet->holds = memory_grow(fleet->holds, fleet->hold_count + 1, sizeof *fleet->holds);
+    fleet->holds = memory_add(fleet->holds, fleet->hold_count, sizeof *fleet->holds);
     fleet->holds[fleet->hold_count] = (struct fleet_hold){.until = {0}};
     return &fleet->holds[fleet->hold_count++];
 }
