@@ -22,7 +22,7 @@ BEAT_LIBRARIES := libdefib-beat.a $(BEAT_SONAME)
 TEST_TOOLS := $(patsubst %.c,%,$(wildcard tests/tools/*.c))
 BENCH_TOOLS := $(patsubst %.c,%,$(wildcard tests/bench/*.c))
 # the long ones first, so that none of them is left over at the end
-LONG_UNIT_TESTS := test_alert
+LONG_UNIT_TESTS := test_replay test_event_stream test_leader_lease test_alert test_heartbeat
 UNIT_TESTS := $(LONG_UNIT_TESTS) $(filter-out $(LONG_UNIT_TESTS),$(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c)))
 FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 LONG_TESTS := $(patsubst %,tests/integration/test_%.sh,policy runbook enemy page once survival)
