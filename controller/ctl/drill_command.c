@@ -52,7 +52,7 @@ struct drill {
     int64_t attempts, misses;
     struct drill_plan plan;
     struct mono began_at, until, settled_at; /* settled_at 0: not complete yet */
-    bool is_held, is_killed, has_failed;
+    bool is_made, is_held, is_killed, has_failed;
 };
 
 /* ---- saying it ---- */
@@ -159,8 +159,7 @@ static bool is_host_known(struct drill *drill)
 static bool start_container(struct drill *drill)
 {
     const char *restart = drill->test == DRILL_DENY ? "defib.restart=deny" : "defib.restart=allow";
-    const char *argv[] = {"run",
-                          "-d",
+    const char *argv[] = {"create",
                           "--name",
                           drill->name,
                           "--pull",
@@ -187,13 +186,17 @@ static bool start_container(struct drill *drill)
                           "-c",
                           SERVICE,
                           NULL};
+    const char *start[] = {"start", drill->name, NULL};
     char out[DOCKER_TOOL_OUTPUT];
     struct err err;
-    if (docker(drill, argv, out, &err) != 0) {
+    int result = docker(drill, argv, out, &err);
+    drill->is_made = result == 0 || result == -ETIMEDOUT;
+    if (result != 0) {
+        say(drill, false, "its container cannot be created: %s", err.text);
+    } else if ((result = docker(drill, start, out, &err)) != 0) {
         say(drill, false, "its container cannot be started: %s", err.text);
-        return false;
     }
-    return true;
+    return result == 0;
 }
 
 /* Both in one answer, "true 2026-…". False, told, where Docker does not say. */
@@ -469,7 +472,9 @@ static int drill_it(struct drill *drill)
     if (start_container(drill) && wait_until_up(drill)) {
         perform(drill);
     }
-    remove_container(drill);
+    if (drill->is_made) {
+        remove_container(drill);
+    }
     const char *result = is_interrupted ? "interrupted" : drill->has_failed ? "FAILED" : "passed";
     leave_note(drill, result);
     printf("%s %s\n", drill->word, result);
