@@ -138,6 +138,7 @@ static struct decider_view_container view_of(const struct decider *decider, cons
         .cooldown_until = policy->cooldown_until,
         .wake_at = policy->wake_at,
         .is_held = container->is_held,
+        .has_collision = container->collision_until.ms > decider->now.ms,
         .is_frozen = container->host && container->host->is_frozen,
         .is_in_flight = container->attempt != NULL,
         .is_listed = liveness_is_listed(container),

@@ -178,7 +178,7 @@ static void check_failed(struct doctor *doctor, const struct cJSON *container, c
                  strcmp(gate, "allow") == 0 ? ", or put it on the allow list" : "");
         doctor_say(doctor, DOCTOR_BAD, "nobody_restarts", remedy, "%s is down, and nobody restarts it: %s.",
                    name, reason);
-    } else if (strcmp(gate, "identity") == 0) {
+    } else if (get_bool(container, "name_collision")) {
         doctor_say(doctor, DOCTOR_BAD, "collision",
                    "set DEFIB_NAME_PREFIX=auto on the agents, or defib.instance labels",
                    "%s: two containers claim the same name or heartbeat key; neither is touched.", name);

@@ -120,6 +120,7 @@ static void read_row(struct fleet *fleet, const struct cJSON *object)
     get_text(object, "reason", row->reason, sizeof row->reason);
     get_text(object, "gate", row->gate, sizeof row->gate);
     row->is_host_lost = get_bool(object, "host_lost");
+    row->has_collision = get_bool(object, "name_collision");
     row->attempts = get_number(object, "attempts");
     row->max_attempts = get_number(object, "max_attempts");
     row->since = get_time(object, strcmp(row->state, "UP") == 0 ? "healthy_since" : "broken_at");

@@ -226,6 +226,9 @@ static const char *why_of(const struct fleet_row *row)
     if (!is_dull(row)) {
         return row->reason;
     }
+    if (row->has_collision) {
+        return "name_collision";
+    }
     return strcmp(row->status, "healthy") == 0 || strcmp(row->status, "unknown") == 0 ? "" : row->status;
 }
 

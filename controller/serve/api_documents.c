@@ -249,6 +249,7 @@ static void write_container(struct json_writer *writer, const struct scene *scen
     write_mono(writer, scene, "next_look_at", view->wake_at);
     json_writer_bool(writer, "held_by_operator", view->is_held);
     json_writer_bool(writer, "host_lost", view->is_frozen);
+    json_writer_bool(writer, "name_collision", view->has_collision);
     json_writer_bool(writer, "restart_in_flight", view->is_in_flight);
     json_writer_close(writer, '}');
 }

@@ -174,8 +174,10 @@ test_drills_that_fail() {
     nothing_left
     expect_match "$(drill test4 2>&1 || true)" 'drill "test4": allowed are test1' 'a bad name'
     expect_match "$(drill test1 --host h9 2>&1 || true)" 'host "h9" is not known; the nearest name is h1' 'an unknown host'
-    expect_match "$(ctl drill test1 --docker "unix://$(sock)" --image no-such-image || true)" 'cannot be started: .*no-such-image.*FAILED' 'no image'
-    expect_match "$(ctl drill test1 --docker unix:///nothing || true)" 'cannot be started: .*test1 FAILED' 'no Engine'
+    expect_match "$(ctl drill test1 --docker "unix://$(sock)" --image no-such-image || true)" 'cannot be created: .*no-such-image.*FAILED' 'no image'
+    ctl drill test1 --docker unix:///nothing > "$T/nothing" && fail 'a drill without an Engine passes'
+    expect_match "$(cat "$T/nothing")" 'cannot be created: .*test1 FAILED' 'no Engine'
+    not grep -q 'left behind' "$T/nothing"
     ctl hold all --for 5m > /dev/null 2>&1
     wait_for 5 '[ "$(api /api/v1/status | jq ".holds | length")" = 1 ]' # what a drill asks; it may be a moment old
     expect_match "$(drill test1 2>&1 || true)" 'no drill now: everything is held' 'held'

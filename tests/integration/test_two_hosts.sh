@@ -43,12 +43,17 @@ test_each_host_heals_its_own() {
     was_started_again svc-one "$first" || fail 'svc-one is not running again'
 }
 
+ctl() { in_ns env REDIS_URL=redis://127.0.0.1:6379 "$BIN/defibctl" "$@"; }
+
 test_same_name_on_two_hosts() {
     two_hosts
     subscribe alerts system:alerts
     run_service svc-same
     HOST=h2 run_service svc-same
     wait_log alerts '"NAME_COLLISION"' 20
+    ctl doctor > "$T/doctor" && fail 'doctor finds nothing'
+    expect_match "$(cat "$T/doctor")" 'BAD +svc-same: two containers claim the same name'
+    expect_match "$(ctl status)" 'svc-same .* name_collision'
     HOST=h2 d kill svc-same
     expect_never 6 controller 'Attempting restart'
     HOST=h2 not is_running svc-same

@@ -61,7 +61,7 @@ function sortNames() {
 function describe(row, now) {
   const state = stateOf(row);
   const next = nextOf(row, now);
-  const words = `${row.state}|${row.status}|${row.host_lost}|${row.attempts}|${row.max_attempts}|${row.reason}|${row.cause}|${row.gate}|${row.host}|${row.service}|${row.docker.state}|${row.docker.exit_code}|${row.docker.stop_class}|${row.held_by_operator}`;
+  const words = `${row.state}|${row.status}|${row.host_lost}|${row.attempts}|${row.max_attempts}|${row.reason}|${row.cause}|${row.gate}|${row.host}|${row.service}|${row.docker.state}|${row.docker.exit_code}|${row.docker.stop_class}|${row.held_by_operator}|${row.name_collision}`;
   return { row, state, next, rank: state.rank, place: places.of.get(row.container), signature: `${words}|${next}` };
 }
 

@@ -92,6 +92,7 @@ function endingOf(row) {
 function whyOf(row) {
   if (row.host_lost) return 'nothing is heard of its host: nothing of it is counted';
   if (row.state === 'HELD') return row.held_by_operator ? HELD_BECAUSE.hold : HELD_BECAUSE[row.reason] ?? plain(row.reason);
+  if (row.name_collision && row.state === 'UP') return `if it failed it would not be restarted: ${REFUSALS.identity}`;
   if (row.state === 'UP') return row.status === 'degraded' ? 'it says that it is degraded' : '';
   if (row.state === 'STARTING') return 'nothing is counted during its grace';
   const cause = endingOf(row) || CAUSES[row.cause] || plain(row.cause || row.reason);
