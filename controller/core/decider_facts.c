@@ -119,16 +119,20 @@ static void take_state(struct container *container, const struct heartbeat *beat
     }
 }
 
-static void take_outcome(struct decider *decider, struct container *container, const struct heartbeat *beat)
+/* True where an attempt of ours succeeded by it: with that its new incarnation has begun, and was judged. */
+static bool take_outcome(struct decider *decider, struct container *container, const struct heartbeat *beat)
 {
     if (beat->last_command[0] == '\0' || beat->last_command_code == ANSWER_ACCEPTED ||
         strcmp(beat->last_command, container->last_command) == 0) {
-        return;
+        return false;
     }
     memory_set_text(container->last_command, sizeof container->last_command, beat->last_command);
     bool is_lost = container->stored && strcmp(container->stored->command_id, beat->last_command) == 0;
     container->is_command_lost = container->is_command_lost && !is_lost;
+    bool was_trying = container->attempt != NULL;
     decider_attempt_told(decider, container, beat->last_command, beat->last_command_code);
+    return was_trying && !container->attempt && beat->last_command_code == ANSWER_OK &&
+           !container->is_own_start_due;
 }
 
 /* Nothing that the policy would move for. */
@@ -225,7 +229,9 @@ static void take_agents_word(struct decider *decider, struct container *containe
         return;
     }
     greet(decider, container);
-    take_outcome(decider, container, beat);
+    if (take_outcome(decider, container, beat)) {
+        news.is_new_incarnation = false;
+    }
     decider_judge_facts(decider, container, &news);
 }
 

@@ -36,6 +36,7 @@ struct fleet {
     size_t line_count;
     struct alert alerts[FLEET_ALERTS];
     size_t alert_count;
+    int transitions; /* told on the stream */
 };
 
 static struct fleet fleet;
@@ -113,6 +114,8 @@ static inline void fleet_perform(const struct action *action)
         }
         break;
     case ACTION_RECORD:
+        fleet.transitions += strcmp(action->record->kind, "transition") == 0;
+        break;
     case ACTION_INPUT:
         break;
     }

@@ -480,9 +480,34 @@ static void the_outcome_rides_in_a_beat(void **state)
     struct heartbeat word = fleet_word("h1", "web", RUNNING, "i2");
     command_id_format(&fleet.last.id, word.last_command);
     word.last_command_code = ANSWER_OK;
+    int before = fleet.transitions;
     fleet_beat(&word);
     assert_int_equal(1, fleet_count_lines("Successfully restarted web"));
     assert_state("web", "UP", NULL);
+    assert_int_equal(2, fleet.transitions - before); /* to STARTING, to UP: its start is told once */
+}
+
+static void the_outcome_of_one_that_is_dead_again_rides_in_a_beat(void **state)
+{
+    (void)state;
+    fleet_begin("web", "");
+    fleet.is_silent = true;
+    fleet_list("web", RUNNING, "i1", NULL);
+    fleet_die("web", "i1", STOP_CRASH, 1);
+    fleet_run(7000);
+    struct heartbeat word = fleet_word("h1", "web", EXITED, "i2");
+    word.stop_class = STOP_CRASH;
+    word.exit_code = 1;
+    command_id_format(&fleet.last.id, word.last_command);
+    word.last_command_code = ANSWER_OK;
+    int before = fleet.transitions;
+    fleet_beat(&word);
+    assert_int_equal(1, fleet_count_lines("Successfully restarted web"));
+    assert_state("web", "DOWN", NULL);
+    assert_int_equal(2, fleet.transitions - before); /* to STARTING, to DOWN */
+    fleet.is_silent = false;
+    fleet_run(30000);
+    assert_int_equal(2, fleet.sends);
 }
 
 static void nobody_tells_the_outcome(void **state)
@@ -1242,6 +1267,7 @@ int main(void)
         cmocka_unit_test_teardown(late_and_double_answers, end),
         cmocka_unit_test_teardown(what_never_left_is_sent_again, end),
         cmocka_unit_test_teardown(the_outcome_rides_in_a_beat, end),
+        cmocka_unit_test_teardown(the_outcome_of_one_that_is_dead_again_rides_in_a_beat, end),
         cmocka_unit_test_teardown(nobody_tells_the_outcome, end),
         cmocka_unit_test_teardown(nothing_is_sent_that_is_not_stored, end),
         cmocka_unit_test_teardown(a_beat_before_the_command_saves_the_attempt, end),
