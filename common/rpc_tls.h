@@ -1,5 +1,6 @@
 /*
- * nng's TLS configurations from files, and nng's errors as errno. The inside of rpc.c and rpc_probe.c.
+ * nng's TLS configurations from files, and nng's errors as errno. The inside of rpc_server.c, rpc_client.c
+ * and rpc_probe.c.
  */
 #ifndef DEFIB_COMMON_RPC_TLS_H
 #define DEFIB_COMMON_RPC_TLS_H

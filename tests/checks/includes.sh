@@ -14,7 +14,7 @@ wrapped() { # header file: 0 where it may be included there
     case $1 in
     uv.h | uv/*) [ "$2" = common/loop.c ] ;;
     hiredis/* | hiredis*.h) [ "$2" = common/redis_link.c ] ;;
-    nng/*) case $2 in common/rpc.c | common/rpc_tls.c | common/rpc_probe.c) ;; *) return 1 ;; esac ;;
+    nng/*) case $2 in common/rpc_client.c | common/rpc_server.c | common/rpc_socket.c | common/rpc_tls.c | common/rpc_probe.c) ;; *) return 1 ;; esac ;;
     curl/*) [ "$2" = common/http_client.c ] ;;
     openssl/ssl.h) [ "$2" = common/redis_link.c ] ;; # what hiredis_ssl asks for
     openssl/evp.h) case $2 in proto/envelope.c | controller/serve/page.c) ;; *) return 1 ;; esac ;;

@@ -15,6 +15,7 @@ prefixes() { # module
     agent/cgroup_reader) echo 'cgroup_reader_|cgroup_files_' ;;
     agent/engine_client) echo 'engine_client_|engine_call_' ;;
     common/http_client) echo 'http_client_|http_call_' ;;
+    common/rpc_server) echo 'rpc_server_|rpc_request_' ;;
     common/redis_link) echo 'redis_link_|redis_reply_' ;;
     proto/alert) echo 'alert_|event_record_' ;;
     proto/command) echo 'command_|answer_' ;;
