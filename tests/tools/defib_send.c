@@ -18,6 +18,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/err.h"
 #include "common/key_file.h"
 #include "common/loop.h"
@@ -35,6 +36,10 @@ struct sender {
     int64_t times;
     int64_t open;
     bool has_failed;
+    struct rpc_client *client;
+    const uint8_t *bytes; /* the request */
+    size_t len;
+    struct mono until; /* so long what never left is sent again */
 };
 
 static void print_text(const char *name, const char *text)
@@ -106,6 +111,11 @@ static void read_answer(struct sender *sender, const uint8_t *bytes, size_t len)
 static void on_answer(void *arg, int status, const uint8_t *bytes, size_t len)
 {
     struct sender *sender = arg;
+    int64_t left = mono_diff(sender->until, clock_mono_now());
+    if (status == -ENOTCONN && left > 0 &&
+        rpc_client_call(sender->client, sender->bytes, sender->len, left, on_answer, sender) == 0) {
+        return;
+    }
     if (status == 0) {
         read_answer(sender, bytes, len);
     } else {
@@ -218,18 +228,18 @@ static uint8_t *make_request(const struct sender *sender, size_t *len)
 
 static int send_all(struct sender *sender, struct err *err)
 {
-    size_t len;
-    cleanup_free uint8_t *bytes = make_request(sender, &len);
+    cleanup_free uint8_t *bytes = make_request(sender, &sender->len);
     if (bytes == NULL) {
         return err_set(err, ENOENT, "cannot read %s", sender->raw);
     }
+    sender->bytes = bytes;
+    sender->until = mono_add(clock_mono_now(), sender->timeout_ms);
     const struct rpc_client_options options = {
         .url = sender->url, .max_bytes = LIMIT_ANSWER_BYTES + 1024, .max_calls = (size_t)sender->times};
-    struct rpc_client *client = NULL;
-    int code = rpc_client_open(sender->loop, &options, &client, err);
+    int code = rpc_client_open(sender->loop, &options, &sender->client, err);
     for (int64_t i = 0; code == 0 && i < sender->times; i++) {
         sender->open++;
-        code = rpc_client_call(client, bytes, len, sender->timeout_ms, on_answer, sender);
+        code = rpc_client_call(sender->client, bytes, sender->len, sender->timeout_ms, on_answer, sender);
         if (code != 0) {
             err_set(err, -code, "cannot send: %s", strerror(-code));
         }
@@ -237,7 +247,7 @@ static int send_all(struct sender *sender, struct err *err)
     if (code == 0) {
         loop_run(sender->loop);
     }
-    rpc_client_close(client);
+    rpc_client_close(sender->client);
     return code;
 }
 
