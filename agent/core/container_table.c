@@ -557,6 +557,7 @@ static void set_spec(struct container_table *table, struct container_entry *entr
 {
     struct container *pub = &entry->pub;
     struct container_spec spec;
+    memset(&spec, 0, sizeof spec); /* bytes between and behind its texts too: settle compares all of them */
     container_spec_init(&spec);
     read_labels(table, entry, &facts->labels, &spec);
     bool is_redis = table->has_redis && self_finder_is_redis(facts, &table->redis);

@@ -580,6 +580,7 @@ static int try_as_nobody(const char *path)
     fixture.watch = loop_timer_new(fixture.loop, check_goal, &fixture);
     use_socket(&fixture, path);
     do_plain(&fixture, "GET", "/hello");
+    free(fixture.body);
     return fixture.code;
 }
 
