@@ -148,8 +148,28 @@ faults: ## the programs with points at which tests let them die, in build/releas
 integration: programs faults $(addprefix $(B)/,$(TEST_TOOLS) tests/bench/beat_load) ## run the integration tests (TESTS=… for some files; as root)
 	@tests/run integration $(B) $(TESTS)
 
-valgrind: $(UNIT_TESTS:%=$(B)/tests/unit/%) ## the unit tests under valgrind: no bad access, nothing uninitialised, no leak
-	@UNIT_TIMEOUT_SECS=900 UNIT_WRAPPER='valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite' tests/run unit $^
+# No bad access, nothing uninitialised, no leak.
+VALGRIND := valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite --show-leak-kinds=definite --fair-sched=yes
+SLOW_UNDER_VALGRIND := $(if $(FAST),$(LONG_UNIT_TESTS) test_command_runner test_engine_json test_decider test_redis_link test_command test_registration)
+VALGRIND_TESTS := $(patsubst %,tests/integration/test_%.sh,commands controller)
+
+valgrind: $(patsubst %,$(B)/tests/unit/%,$(filter-out $(SLOW_UNDER_VALGRIND),$(UNIT_TESTS))) ## the unit tests under valgrind (FAST=1: without those that take minutes)
+	@UNIT_WRAPPER='$(VALGRIND)' tests/run unit $^
+
+$(O)/valgrind/%: $(B)/%
+	@mkdir -p $(@D)/tests
+	@ln -sfn $(abspath $(B))/tests/tools $(@D)/tests/tools
+	@printf '#!/bin/sh\nexec $(VALGRIND) %s "$$@"\n' $(abspath $<) > $@
+	@chmod +x $@
+
+valgrind-integration: $(addprefix $(O)/valgrind/,$(PROGRAMS)) $(addprefix $(B)/,$(TEST_TOOLS)) ## agent and controller under valgrind on a real Engine and Redis (as root)
+	@WAIT_FACTOR=5 MEMORY_FACTOR=9 tests/run integration $(O)/valgrind $(VALGRIND_TESTS)
+
+sanitizers: ## what takes too long for CI: all integration tests under ASan, the two above under TSan and valgrind, all unit tests under valgrind (as root)
+	@$(MAKE) -s MODE=asan integration WAIT_FACTOR=5 MEMORY_FACTOR=9
+	@$(MAKE) -s MODE=tsan integration TESTS='$(VALGRIND_TESTS)' WAIT_FACTOR=5 MEMORY_FACTOR=9
+	@$(MAKE) -s valgrind-integration
+	@$(MAKE) -s valgrind
 
 fuzzers: $(FUZZERS:%=$(B)/tests/fuzz/fuzz_%)
 

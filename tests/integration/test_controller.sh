@@ -162,6 +162,7 @@ test_edited_account_is_taken() {
     run_service svc-a
     wait_healthy 1
     heal_once svc-a
+    wait_log controller 'Service svc-a recovered' 10 # it has written all that it had to
     wait_for 5 '[ "$(attempts_of svc-a)" = 1 ]'
     r set health:restart:svc-a '{"attempt_count": 2}' > /dev/null
     wait_log controller 'INFO - The restart state of svc-a was changed in Redis' 5

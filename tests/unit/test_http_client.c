@@ -580,6 +580,9 @@ static int try_as_nobody(const char *path)
     fixture.watch = loop_timer_new(fixture.loop, check_goal, &fixture);
     use_socket(&fixture, path);
     do_plain(&fixture, "GET", "/hello");
+    http_client_free(fixture.client);
+    loop_timer_free(fixture.watch);
+    loop_free(fixture.loop);
     free(fixture.body);
     return fixture.code;
 }
