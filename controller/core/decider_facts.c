@@ -82,7 +82,7 @@ static void take_incarnation(struct decider *decider, struct container *containe
         return;
     }
     /* Its key was read before its agent told of it, and is of the life before: it lives on for a TTL. */
-    bool is_app_old = container->app_stamp.ms != 0 && container->app_stamp.ms + 999 < beat->started_at.ms;
+    bool is_app_old = container->app_stamp.ms != 0 && container->app_stamp.ms < beat->started_at.ms;
     news->is_new_incarnation =
         container->incarnation[0] != '\0' || container->policy.state == STATE_NONE || is_app_old;
     news->maker = maker_of(container, beat, news);
@@ -299,7 +299,8 @@ static void say_odd_word(struct decider *decider, struct container *container, c
 }
 
 /* Written before the incarnation that runs was started, and held back on its way. Both times are of one host,
- * whose clock may have been set back between them: for longer than a TTL that is not believed. */
+ * whose clock may have been set back between them: for longer than a TTL that is not believed. One that is
+ * cut to seconds may be of the very second of the start, and of either life: the next one tells. */
 static bool is_of_the_last_life(const struct decider *decider, const struct container *container,
                                 const struct heartbeat *beat)
 {
@@ -307,7 +308,7 @@ static bool is_of_the_last_life(const struct decider *decider, const struct cont
     return container->host && beat->timestamp.ms != 0 &&
            mono_diff(decider->now, container->incarnation_at) <= decider->config->heartbeat_ttl_ms &&
            timestamp_parse(container->incarnation, strlen(container->incarnation), &started) == 0 &&
-           beat->timestamp.ms + 999 < started.ms; /* it may be cut to seconds */
+           beat->timestamp.ms < started.ms;
 }
 
 static bool take_services_beat(struct decider *decider, const struct heartbeat *beat)
