@@ -371,7 +371,11 @@ static void take_entry(struct decider *decider, struct host *host, const struct 
         decider_step_kind(decider, container,
                           EVENT_THAW); /* well by its agent's word, which does not count */
     }
+    bool had_edges = container->edges != NULL;
     liveness_set_edges(container, &entry->spec);
+    if (!had_edges) {
+        decider_edges_met(container, beat->container_id);
+    }
     take_agents_word(decider, container, host, beat, false);
 }
 

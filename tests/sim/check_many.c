@@ -172,11 +172,12 @@ static void check_ancestors(const struct box *box)
     bool is_calm = check_is_calm(sim_calm_since(box->docker->index));
     const struct box *each = parent_of(box);
     for (int depth = 0; each && depth < 8; depth++, each = parent_of(each)) {
+        if (each->is_removed && each->removed_at < sim->controller_started_at) {
+            return; /* a new one never saw it: who can say what that lived in? */
+        }
         int64_t bad_ms = each->good_since != 0 ? 0 : sim->now - each->bad_at;
         bool is_dead = each->state != CONTAINER_RUNNING;
-        bool is_forgotten = each->is_removed && (each->removed_at < sim->controller_started_at ||
-                                                 each->removed_at < box->renamed_at); /* by a new one */
-        bool is_known = is_calm && !is_forgotten && bad_ms > (is_dead ? CHECK_KNOWN_MS : check_silence_ms());
+        bool is_known = is_calm && bad_ms > (is_dead ? CHECK_KNOWN_MS : check_silence_ms());
         INV(20, !is_known, "%s is commanded, but %s, in which it lives, is bad for %lld ms", box->name,
             each->name, (long long)bad_ms);
     }

@@ -674,6 +674,23 @@ static void a_parent_that_is_gone_needs_people(void **state)
     assert_string_equal("api", order);
 }
 
+/* Renamed after its parent went: no attempt is spent on it under its new name either. */
+static void a_renamed_child_of_a_parent_that_is_gone_waits(void **state)
+{
+    (void)state;
+    begin_world("");
+    add_chain();
+    snprintf(box_of("vpn")->id, 48, "another-id");
+    live(120);
+    kill_box(box_of("api"), STOP_CRASH);
+    live(30);
+    assert_string_equal("parent_gone", fleet_look("api").reason);
+    snprintf(box_of("api")->name, 40, "api-2");
+    live(120);
+    assert_string_equal("parent_gone", fleet_look("api-2").reason);
+    assert_int_equal(0, restarts());
+}
+
 static void a_restart_that_fails_is_tried_again(void **state)
 {
     (void)state;
@@ -716,6 +733,7 @@ int main(void)
         cmocka_unit_test_teardown(soft_edges, end),
         cmocka_unit_test_teardown(a_ring_ends, end),
         cmocka_unit_test_teardown(a_parent_that_is_gone_needs_people, end),
+        cmocka_unit_test_teardown(a_renamed_child_of_a_parent_that_is_gone_waits, end),
         cmocka_unit_test_teardown(a_restart_that_fails_is_tried_again, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
