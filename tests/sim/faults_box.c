@@ -6,6 +6,7 @@
 #include "common/memory.h"
 #include "proto/hold.h"
 #include "proto/keys.h"
+#include "tests/sim/docker.h"
 #include "tests/sim/faults.h"
 
 void faults_heal(const struct fault *fault)
@@ -118,6 +119,7 @@ static void recreate(struct box *box)
     new->in_flight_id[0] = new->last_id[0] = '\0';
     new->bad_at = new->created_at = sim->now;
     box->successor = new->index;
+    docker_emit(new, "create", 0, -1);
     docker_start(new, "operator");
 }
 
@@ -138,11 +140,13 @@ void faults_release(const struct fault *fault)
     if (!box) {
         return;
     }
+    if (!redis_is_there()) {
+        faults_end_after(fault, 1000, faults_release); /* who cannot delete the key tries again */
+        return;
+    }
     char key[KEY_SIZE];
     key_hold(key, "container", box->name);
-    if (redis_is_there()) {
-        redis_delete(key);
-    }
+    redis_delete(key);
     box->is_held = false;
     box->released_at = sim->released_any_at = sim->now;
 }
