@@ -89,6 +89,7 @@ static void take_incarnation(struct decider *decider, struct container *containe
     if (beat->started_at.ms != 0 && beat->timestamp.ms >= beat->started_at.ms) {
         news->age_ms = beat->timestamp.ms - beat->started_at.ms; /* both are of the agent's clock */
     }
+    news->is_late = container->is_command_lost && news->maker == MADE_BY_US;
     container->is_own_start_due = false;
     container->is_command_lost = false;
     liveness_set_restarted(container, container->incarnation[0] != '\0');
@@ -126,8 +127,11 @@ static void take_outcome(struct decider *decider, struct container *container, c
         return;
     }
     memory_set_text(container->last_command, sizeof container->last_command, beat->last_command);
-    bool is_lost = container->stored && strcmp(container->stored->command_id, beat->last_command) == 0;
-    container->is_command_lost = container->is_command_lost && !is_lost;
+    const struct restart_state *stored = container->stored;
+    bool is_over = stored && strcmp(stored->command_id, beat->last_command) == 0;
+    bool is_start_due = is_over && beat->last_command_code == ANSWER_OK &&
+                        strcmp(stored->incarnation, container->incarnation) == 0; /* it will show */
+    container->is_command_lost = container->is_command_lost && (!is_over || is_start_due);
     decider_attempt_told(decider, container, beat->last_command, beat->last_command_code);
 }
 

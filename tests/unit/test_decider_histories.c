@@ -274,6 +274,34 @@ static void a_late_command_is_no_operator(void **state)
     assert_int_equal(fleet_look("web").attempts, 0);
 }
 
+/* 4: the backoff counts from when the late one acted, not from when it was given up. */
+static void a_late_command_completes_its_attempt(void **state)
+{
+    (void)state;
+    fleet_settings("web", "");
+    fleet.config.backoff_ms[0] = 15000;
+    fleet_begin_decider();
+    fleet_list("web", CONTAINER_RUNNING, "i1", NULL);
+    fleet_die("web", "i1", STOP_CRASH, 1);
+    fleet.ask_code = ANSWER_ACCEPTED;
+    for (int i = 0; i < 100 && strcmp(fleet_look("web").gate, "backoff") != 0; i++) {
+        fleet_list("web", CONTAINER_EXITED, "i1", NULL);
+        fleet_run(1000);
+    }
+    assert_string_equal(fleet_look("web").gate, "backoff");
+    assert_int_equal(fleet.sends, 1);
+    fleet_run(3000);
+    fleet_say("web", CONTAINER_RUNNING, "i2");
+    int64_t acted_ms = fleet.ms;
+    fleet_run(500);
+    fleet_die("web", "i2", STOP_CRASH, 1);
+    for (int i = 0; i < 600 && fleet.sends == 1; i++) {
+        fleet_run(100);
+    }
+    assert_int_equal(fleet.sends, 2);
+    assert_in_range(fleet.ms - acted_ms, 15000, 18100);
+}
+
 static void always(struct container_spec *spec)
 {
     spec->docker_policy = DOCKER_POLICY_ALWAYS;
@@ -514,6 +542,7 @@ int main(void)
         cmocka_unit_test_teardown(a_death_outlasts_its_lost_agent, end),
         cmocka_unit_test_teardown(a_cooldown_read_again_by_another_clock_is_the_same_one, end),
         cmocka_unit_test_teardown(a_late_command_is_no_operator, end),
+        cmocka_unit_test_teardown(a_late_command_completes_its_attempt, end),
         cmocka_unit_test_teardown(a_start_at_boot_is_no_operator, end),
         cmocka_unit_test_teardown(a_silent_boot_is_not_up_by_an_old_beat, end),
         cmocka_unit_test_teardown(a_beat_held_back_is_of_the_last_life, end),
