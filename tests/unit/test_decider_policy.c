@@ -691,6 +691,29 @@ static void a_renamed_child_of_a_parent_that_is_gone_waits(void **state)
     assert_int_equal(0, restarts());
 }
 
+/* Both were started anew while their host was lost, and the parent's beat comes first. */
+static void a_child_not_heard_since_its_host_is_back_does_not_follow(void **state)
+{
+    (void)state;
+    begin_world("");
+    add_chain();
+    is_deaf = true;
+    live(60);
+    assert_true(fleet_count_alerts(ALERT_AGENT_LOST, NULL) > 0);
+    static const char *const names[] = {"vpn", "proxy", "api", "web"};
+    for (size_t i = 0; i < 4; i++) {
+        fleet.ms += 10;
+        start(box_of(names[i]));
+    }
+    struct heartbeat beat = word_of(box_of("vpn"));
+    fleet_beat(&beat);
+    assert_string_equal("UP", fleet_look("vpn").state);
+    assert_int_equal(0, fleet.sends);
+    is_deaf = false;
+    live(120);
+    assert_int_equal(0, fleet.sends);
+}
+
 static void a_restart_that_fails_is_tried_again(void **state)
 {
     (void)state;
@@ -734,6 +757,7 @@ int main(void)
         cmocka_unit_test_teardown(a_ring_ends, end),
         cmocka_unit_test_teardown(a_parent_that_is_gone_needs_people, end),
         cmocka_unit_test_teardown(a_renamed_child_of_a_parent_that_is_gone_waits, end),
+        cmocka_unit_test_teardown(a_child_not_heard_since_its_host_is_back_does_not_follow, end),
         cmocka_unit_test_teardown(a_restart_that_fails_is_tried_again, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
