@@ -152,8 +152,8 @@ void check_many_periodic(void)
 static void check_tilt(int controller, const struct box *box)
 {
     int64_t since = sim->now - sim->tilted_at;
-    /* another one knows nothing of it */
-    bool is_same = sim->tilted == controller && sim->tilted_at >= sim->controller_started_at;
+    /* another one knows nothing of it, nor does another process of it */
+    bool is_same = sim->tilted == controller && sim->tilting_at >= sim->controller_started_at;
     if (is_same && since >= 0 && since < 4 * (int64_t)TILT_MS) {
         INV(18, since >= TILT_MS, "%s is commanded %lld ms after the loop stalled or the clock jumped",
             box->name, (long long)since);
@@ -199,9 +199,7 @@ static void check_cascade(struct box *box, const struct command *command)
     const struct box *parent = parent_of(box);
     if (is_hard && parent) {
         bool is_again = box->followed_ns == parent->started_ns && box->acted_at > 0;
-        INV(20,
-            !is_again || box->send_count == 0 || box->is_given_back ||
-                box->followed_attempt != command->attempt,
+        INV(20, !is_again || box->send_count == 0 || box->followed_attempt != command->attempt,
             "%s follows the same start of %s twice", box->name, parent->name);
         box->followed_ns = parent->started_ns;
         box->followed_attempt = command->attempt;

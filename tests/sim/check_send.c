@@ -181,6 +181,7 @@ static void complete(struct box *box, bool is_given_back)
         memmove(box->sends, box->sends + 1, sizeof box->sends - sizeof box->sends[0]);
         box->send_count--;
         box->is_given_back = true;
+        box->followed_ns = 0; /* it has not followed yet */
         check_many_given_back(box);
     }
 }

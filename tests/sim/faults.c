@@ -338,13 +338,18 @@ static void f_stall(const struct fault *fault)
 {
     struct process *process =
         fault->b == 1 ? agent_node_process(fault->host) : controller_node_process(sim->leader);
+    bool runs = fault->b == 1 ? agent_node_runs(fault->host) : controller_node_runs(sim->leader);
     int64_t until = sim->now + fault->a;
+    if (!runs) {
+        return; /* who is not there cannot stand still */
+    }
     process->stalled_until = until > process->stalled_until ? until : process->stalled_until;
     sim->stall_until = sim->now + fault->a;
     if (fault->b == 1) {
         sim->agent_back_at[fault->host] = sim->now + fault->a;
         docker_unsettle_stops(sim->dockers[fault->host]);
     } else if (fault->a > TILTING_MS) {
+        sim->tilting_at = sim->now;
         sim->tilted_at = process->stalled_until;
         sim->tilted = sim->leader;
     }
@@ -357,7 +362,7 @@ static void f_clock_jump(const struct fault *fault)
     sim->clock_jumped_at = sim->now;
     bool is_leaders = fault->b != 1 && fault->host % sim->plan->controllers == sim->leader;
     if (is_leaders && (fault->a > TILTING_MS || fault->a < -TILTING_MS)) {
-        sim->tilted_at = sim->now;
+        sim->tilting_at = sim->tilted_at = sim->now;
         sim->tilted = sim->leader;
     }
     inv_met(18);

@@ -60,7 +60,9 @@ static void stop(struct box *box)
     }
     bool is_ours = box->in_flight_id[0] != '\0' && box->in_flight_until > sim->now;
     box->is_operator_stopped = box->is_stop_told = true;
-    box->is_stop_seen = agent_node_sees(box->docker->index) && !is_ours && !box->docker->is_hanging;
+    int host = box->docker->index;
+    bool is_watching = agent_node_sees(host) && agent_node_process(host)->stalled_until <= sim->now;
+    box->is_stop_seen = is_watching && !is_ours && !box->docker->is_hanging;
     box->stopped_at = sim->now;
     docker_stop(box, 10000);
 }

@@ -448,8 +448,9 @@ struct sim {
     int64_t controller_started_at, stall_until, clock_jumped_at; /* started: or began to lead */
     int leader;                                                  /* the controller that last began to lead */
     int tilted;
-    int64_t tilted_at; /* when controller `tilted` could know that it had stalled, or its clock had jumped */
-    uint64_t trace;    /* a hash of everything that was done */
+    int64_t tilting_at; /* when that stall began, or its clock jumped */
+    int64_t tilted_at;  /* when controller `tilted` could know that it had stalled, or its clock had jumped */
+    uint64_t trace;     /* a hash of everything that was done */
     bool is_verbose, is_ending;
     int64_t released_any_at, last_fault_at;
     int64_t cascades_since;
