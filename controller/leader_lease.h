@@ -7,6 +7,10 @@
  * alone could take it, but no command of Redis extends a key only while its value is ours. The same script
  * counts the epoch up: over what stands in Redis, over our last one and over all that agents told of.
  *
+ * An emptied Redis says nothing about who leads: a standby takes no lease there, but finds its session at a
+ * loss, and waits as after any other one (leadership_may_take). The last leader goes first, and writes the
+ * attempts anew.
+ *
  * The token lies in DEFIB_STATE_DIR: a controller that was killed takes its own lease up again at once,
  * under a new epoch. Each controller also tells its state in `health:controller:{id}` and stands in the
  * sorted set `health:controllers`.

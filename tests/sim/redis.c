@@ -579,18 +579,23 @@ static int64_t other_controllers(const char *set, const char *id, int64_t lease_
 static void run_lease(struct pending *pending)
 {
     char **argv = pending->argv;
-    const char *token = argv[6];
-    uint64_t epoch = strtoull(argv[7], NULL, 10), floor = strtoull(argv[8], NULL, 10);
-    int64_t lease_ms = atoll(argv[9]);
-    int64_t others = other_controllers(argv[5], argv[11], lease_ms);
+    const char *token = argv[7];
+    uint64_t epoch = strtoull(argv[8], NULL, 10), floor = strtoull(argv[9], NULL, 10);
+    int64_t lease_ms = atoll(argv[10]);
+    int64_t others = other_controllers(argv[5], argv[12], lease_ms);
     struct redis_doc *held = redis_get(argv[3]);
     bool is_ours = held && held->kind == DOC_TEXT && strstr(held->text, token);
     if (held && !is_ours) {
         set_list(&pending->reply, 0, 1000, held->text, 0, false);
         return;
     }
-    if (!is_ours && strcmp(argv[10], "1") != 0) {
+    if (!is_ours && strcmp(argv[11], "1") != 0) {
         set_list(&pending->reply, 0, 0, "", 0, false);
+        return;
+    }
+    const struct redis_doc *marker = redis_get(argv[6]);
+    if (!is_ours && argv[15][0] && (!marker || strcmp(marker->text, argv[15]) != 0)) {
+        set_list(&pending->reply, -1, 0, marker ? marker->text : NULL, 0, false);
         return;
     }
     const struct redis_doc *doc = redis_get(argv[4]);
@@ -602,7 +607,7 @@ static void run_lease(struct pending *pending)
         int len = snprintf(text, sizeof text, "%llu", (unsigned long long)epoch);
         redis_put(argv[4], redis_doc_text(text, (size_t)len), 0);
     }
-    int len = snprintf(text, sizeof text, "%s%llu%s", argv[12], (unsigned long long)epoch, argv[13]);
+    int len = snprintf(text, sizeof text, "%s%llu%s", argv[13], (unsigned long long)epoch, argv[14]);
     redis_put(argv[3], redis_doc_text(text, (size_t)len), lease_ms);
     set_list(&pending->reply, 1, (int64_t)epoch, NULL, others, is_ours);
 }
@@ -626,7 +631,7 @@ static void execute(struct pending *pending)
         redis_delete(pending->argv[1]);
     } else if (strcmp(name, "TYPE") == 0) {
         set_status(reply, redis_get(pending->argv[1]) ? "string" : "none");
-    } else if (strcmp(name, "EVAL") == 0 && pending->argc == 14) {
+    } else if (strcmp(name, "EVAL") == 0 && pending->argc == 16) {
         run_lease(pending);
     } else {
         set_failure(reply, "ERR unknown command");
