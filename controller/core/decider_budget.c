@@ -37,13 +37,17 @@ static void free_state(struct container *container)
     container->stored = NULL;
 }
 
+void decider_budget_forget_name(struct decider *decider, const struct container *container, const char *name)
+{
+    struct action action = {
+        .kind = ACTION_FORGET, .container = name, .host = container->host ? container->host->name : ""};
+    action_queue_add(&decider->actions, &action);
+}
+
 void decider_budget_forget(struct decider *decider, struct container *container)
 {
     free_state(container);
-    struct action action = {.kind = ACTION_FORGET,
-                            .container = container->name,
-                            .host = container->host ? container->host->name : ""};
-    action_queue_add(&decider->actions, &action);
+    decider_budget_forget_name(decider, container, container->name);
 }
 
 static struct wall wall_of(const struct decider *decider, struct mono when)
@@ -182,6 +186,16 @@ void decider_budget_load(struct decider *decider, const char *name, const struct
     struct container *container = liveness_find(&decider->liveness, name);
     if (container) {
         apply(decider, container, state);
+        return;
+    }
+    const struct host *host = liveness_find_host(&decider->liveness, state->host);
+    container = host ? liveness_find_id(host, state->container_id) : NULL;
+    if (container) {
+        apply(decider, container, state);
+        if (container->stored) {
+            decider_budget_store(decider, container, 0);
+        }
+        decider_budget_forget_name(decider, container, name);
         return;
     }
     free_pending(decider, find_pending(decider, name));

@@ -29,21 +29,6 @@ static void remember_parent(struct container *child)
     }
 }
 
-void decider_edges_met(struct container *container, const char *container_id)
-{
-    struct edges *edges = container->edges;
-    struct container *each =
-        edges && edges->parent_id[0] && container->host ? container->host->containers : NULL;
-    for (; each; each = each->host_next) {
-        bool is_same = each != container && strcmp(each->container_id, container_id) == 0 && each->edges &&
-                       strcmp(each->edges->parent_id, edges->parent_id) == 0;
-        if (is_same && each->edges->parent_name && !edges->parent_name) {
-            edges->parent_name = memory_copy_text(each->edges->parent_name);
-        }
-        edges->is_parent_missed |= is_same && each->edges->is_parent_missed;
-    }
-}
-
 /* Whoever replaced the parent may be about to replace the child too. */
 static bool is_gone_for_long(struct decider *decider, struct container *child)
 {

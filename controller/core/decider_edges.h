@@ -11,10 +11,6 @@
 void decider_edges_want(struct decider *decider, struct host *host);
 void decider_edges_due(struct decider *decider);
 
-/* What it depends on was told for the first time: where it was renamed, what was known of that under its old
- * name goes on under the new one. */
-void decider_edges_met(struct container *container, const char *container_id);
-
 /* The container was stepped from `from` by `kind`. */
 void decider_edges_note(struct decider *decider, struct container *container, enum policy_state from,
                         enum policy_event_kind kind);

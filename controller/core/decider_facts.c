@@ -182,13 +182,26 @@ static void greet(struct decider *decider, struct container *container)
     }
 }
 
+/* Something newer of this agent process was heard of it before. */
+static bool is_old_word(const struct container *container, const struct host *host,
+                        const struct heartbeat *beat, bool is_beat)
+{
+    bool is_ordered = beat->seq != 0 && container->generation == host->generation;
+    return is_ordered && (is_beat ? beat->seq <= container->seq : beat->seq < container->seq);
+}
+
+static struct container *rename_container(struct decider *decider, struct container *container,
+                                          const char *name)
+{
+    decider_step_rename(decider, container, name);
+    return container;
+}
+
 /* An agent's word on one container, by beat or by inventory. */
 static void take_agents_word(struct decider *decider, struct container *container, struct host *host,
                              const struct heartbeat *beat, bool is_beat)
 {
-    bool is_ordered = beat->seq != 0 && container->generation == host->generation;
-    bool is_old = is_ordered && (is_beat ? beat->seq <= container->seq : beat->seq < container->seq);
-    if (is_old) {
+    if (is_old_word(container, host, beat, is_beat)) {
         return;
     }
     bool is_first_since_gap = !host->is_engine_up || container->generation != host->generation ||
@@ -249,16 +262,21 @@ static bool take_agents_beat(struct decider *decider, const struct heartbeat *be
     }
     struct container *container = liveness_find_on(&decider->liveness, host, beat->container);
     bool is_new = !container;
+    struct container *renamed = is_new ? liveness_find_id(host, beat->container_id) : NULL;
+    if (renamed && is_old_word(renamed, host, beat, true)) {
+        return false; /* its name of before, held back on its way */
+    }
     bool is_news =
         is_new || beat->seq == 0 || container->generation != host->generation || beat->seq > container->seq;
     if (is_news) {
         decider_hosts_hear(decider, host, PATH_REDIS);
     }
-    if (is_new && !is_alive_word(beat)) {
+    if (is_new && !renamed && !is_alive_word(beat)) {
         return true; /* the inventory tells of it, if it is still there */
     }
     if (is_new) {
-        container = add_container(decider, beat->container);
+        container = renamed ? rename_container(decider, renamed, beat->container)
+                            : add_container(decider, beat->container);
     }
     bool is_strange = is_about_stranger(beat, container, is_new);
     if (decider_names_claim(decider, container, host, is_alive_word(beat))) {
@@ -360,8 +378,14 @@ static void take_entry(struct decider *decider, struct host *host, const struct 
         return;
     }
     struct container *container = liveness_find(&decider->liveness, beat->container);
-    bool is_new = !container;
-    if (is_new) {
+    struct container *renamed = container ? NULL : liveness_find_id(host, beat->container_id);
+    if (renamed && is_old_word(renamed, host, beat, false)) {
+        renamed->round = host->round; /* by its name of before */
+        return;
+    }
+    if (renamed) {
+        container = rename_container(decider, renamed, beat->container);
+    } else if (!container) {
         container = add_container(decider, beat->container);
     }
     if (!decider_names_claim(decider, container, host, is_alive_word(beat))) {
@@ -375,11 +399,7 @@ static void take_entry(struct decider *decider, struct host *host, const struct 
         decider_step_kind(decider, container,
                           EVENT_THAW); /* well by its agent's word, which does not count */
     }
-    bool had_edges = container->edges != NULL;
     liveness_set_edges(container, &entry->spec);
-    if (!had_edges) {
-        decider_edges_met(container, beat->container_id);
-    }
     take_agents_word(decider, container, host, beat, false);
 }
 

@@ -273,8 +273,8 @@ static void f_rename(struct box *box, const struct fault *fault)
         docker_rename(box, name);
         box->is_allowed = name_patterns_match(&sim->allow, box->name);
         box->is_denied = name_patterns_match(&sim->deny, box->name);
-        box->last_count = box->send_count = 0; /* the policy's key is the name */
-        box->cooldown_until = 0;
+        box->is_held = false; /* holds are by name; budgets go with the id */
+        box->released_at = sim->released_any_at = sim->now;
     }
 }
 

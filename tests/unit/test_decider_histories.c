@@ -302,6 +302,100 @@ static void a_late_command_completes_its_attempt(void **state)
     assert_in_range(fleet.ms - acted_ms, 15000, 18100);
 }
 
+/* What its agent says of the container "web", which is called otherwise now. */
+static struct heartbeat word_renamed(const char *name, enum container_state state, const char *incarnation)
+{
+    struct heartbeat word = fleet_word("h1", name, state, incarnation);
+    snprintf(word.container_id, sizeof word.container_id, "id-of-web");
+    word.stop_class = state == CONTAINER_RUNNING ? STOP_NONE : STOP_CRASH;
+    return word;
+}
+
+/* 3, 6, 8, 13: no new container, no fresh budget, no second command; what was told is closed. */
+static void a_renamed_container_is_the_same(void **state)
+{
+    (void)state;
+    for (int is_beat = 0; is_beat < 2; is_beat++) {
+        fleet_begin("web*", "");
+        fleet_list("web", CONTAINER_RUNNING, "i1", NULL);
+        fleet.ask_code = ANSWER_DOCKER_ERROR;
+        fleet_die("web", "i1", STOP_CRASH, 1);
+        for (int i = 0; i < 30 && fleet.sends < 1; i++) {
+            fleet_run(1000);
+        }
+        fleet_run(2000);
+        assert_int_equal(1, fleet_count_alerts(ALERT_SERVICE_RESTART_FAILED, "restart_failed"));
+        fleet.is_silent = true;
+        for (int i = 0; i < 30 && fleet.sends < 2; i++) {
+            fleet_run(1000);
+        }
+        struct heartbeat late = word_renamed("web", CONTAINER_EXITED, "i1");
+        struct heartbeat word = word_renamed("web-2", CONTAINER_EXITED, "i1");
+        int forgets = fleet.forgets;
+        if (is_beat) {
+            fleet_beat(&word);
+        } else {
+            fleet_inventory("h1", &word, 1, NULL);
+        }
+        assert_int_equal(1, fleet_count_lines("Container web is called web-2 now"));
+        assert_int_equal(1, fleet_count_alerts(ALERT_SERVICE_RECOVERED, NULL));
+        assert_int_equal(forgets + 1, fleet.forgets);
+        fleet_beat(&late);
+        assert_string_equal("gone", fleet_look("web").state);
+        assert_string_equal("RESTARTING", fleet_look("web-2").state);
+        assert_int_equal(2, fleet_look("web-2").attempts);
+        assert_int_equal(2, fleet.stored.attempt_count);
+        fleet_run(30000);
+        assert_int_equal(2, fleet.sends);
+        fleet.is_silent = false;
+        fleet.ask_code = ANSWER_OK;
+        fleet_run(10000);
+        word = word_renamed("web-2", CONTAINER_RUNNING, "i2");
+        fleet_beat(&word);
+        assert_string_equal("UP", fleet_look("web-2").state);
+        assert_int_equal(2, fleet_look("web-2").attempts);
+    }
+}
+
+/* Renamed while its attempt is being stored: it is stored again, and the command names what it is called now.
+ */
+static void a_command_not_sent_names_the_new_name(void **state)
+{
+    (void)state;
+    fleet_begin("web*", "");
+    fleet_list("web", CONTAINER_RUNNING, "i1", NULL);
+    fleet.is_store_failing = true;
+    fleet_die("web", "i1", STOP_CRASH, 1);
+    fleet_run(10000);
+    assert_string_equal("RESTARTING", fleet_look("web").state);
+    fleet.is_store_failing = false;
+    struct heartbeat word = word_renamed("web-2", CONTAINER_EXITED, "i1");
+    fleet_beat(&word);
+    fleet_run(3000);
+    assert_int_equal(1, fleet.sends);
+    assert_string_equal("web-2", fleet.last.container);
+    assert_true(fleet.was_stored_before_send);
+}
+
+/* Renamed while nobody watched: its state, which lies under its old name, is found by its id. */
+static void a_state_of_its_old_name_is_its_own(void **state)
+{
+    (void)state;
+    fleet_begin("web*", "");
+    struct heartbeat word = word_renamed("web-2", CONTAINER_RUNNING, "i1");
+    fleet_inventory("h1", &word, 1, NULL);
+    struct restart_state stored;
+    restart_state_init(&stored);
+    stored.attempt_count = 2;
+    snprintf(stored.host, sizeof stored.host, "h1");
+    snprintf(stored.container_id, sizeof stored.container_id, "id-of-web");
+    decider_state_loaded(fleet.decider, "web", &stored, fleet_now(), fleet_wall());
+    fleet_drain();
+    assert_int_equal(2, fleet_look("web-2").attempts);
+    assert_int_equal(1, fleet.stores);
+    assert_int_equal(1, fleet.forgets);
+}
+
 static void always(struct container_spec *spec)
 {
     spec->docker_policy = DOCKER_POLICY_ALWAYS;
@@ -543,6 +637,9 @@ int main(void)
         cmocka_unit_test_teardown(a_cooldown_read_again_by_another_clock_is_the_same_one, end),
         cmocka_unit_test_teardown(a_late_command_is_no_operator, end),
         cmocka_unit_test_teardown(a_late_command_completes_its_attempt, end),
+        cmocka_unit_test_teardown(a_renamed_container_is_the_same, end),
+        cmocka_unit_test_teardown(a_command_not_sent_names_the_new_name, end),
+        cmocka_unit_test_teardown(a_state_of_its_old_name_is_its_own, end),
         cmocka_unit_test_teardown(a_start_at_boot_is_no_operator, end),
         cmocka_unit_test_teardown(a_silent_boot_is_not_up_by_an_old_beat, end),
         cmocka_unit_test_teardown(a_beat_held_back_is_of_the_last_life, end),
