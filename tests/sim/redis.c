@@ -29,7 +29,9 @@ static struct server {
     struct key *keys;
     struct key *replica; /* what it had at the last snapshot */
     bool is_up, is_hanging, is_readonly;
-    int64_t loading_until, latency_ms, unhang_at;
+    int64_t loading_until, latency_ms;
+    struct pending **waiting; /* what arrived while it hangs, in order */
+    size_t waiting_count;
     char run_id[24];
     uint64_t life, next_serial;
     size_t holds; /* keys of holds */
@@ -654,6 +656,22 @@ static void on_timeout(void *arg)
     go_down(pending->link, "a command got no answer");
 }
 
+static void on_arrival(void *arg);
+
+static void wait_for_it(struct pending *pending)
+{
+    server.waiting = memory_grow(server.waiting, server.waiting_count + 1, sizeof *server.waiting);
+    server.waiting[server.waiting_count++] = pending;
+}
+
+static void wait_no_longer(void)
+{
+    for (size_t i = 0; i < server.waiting_count; i++) {
+        sim_at(sim->now, NULL, on_arrival, pending_drop, server.waiting[i]);
+    }
+    server.waiting_count = 0;
+}
+
 static void on_arrival(void *arg)
 {
     struct pending *pending = arg;
@@ -662,8 +680,7 @@ static void on_arrival(void *arg)
         return;
     }
     if (server.is_hanging) {
-        sim_at(server.unhang_at > sim->now ? server.unhang_at + 1 : sim->now + 1000, NULL, on_arrival,
-               pending_drop, pending);
+        wait_for_it(pending);
         return;
     }
     execute(pending);
@@ -802,6 +819,12 @@ void redis_reset(uint64_t seed)
 
 void redis_fini(void)
 {
+    for (size_t i = 0; i < server.waiting_count; i++) {
+        pending_drop(server.waiting[i]);
+    }
+    free(server.waiting);
+    server.waiting = NULL;
+    server.waiting_count = 0;
     clear(&server.keys);
     clear(&server.replica);
 }
@@ -810,6 +833,7 @@ void redis_set_up(bool is_up, bool keeps_data)
 {
     redis_disturbed_at = sim->now;
     server.is_hanging = false;
+    wait_no_longer(); /* those of another life are lost */
     if (!is_up) {
         server.is_up = false;
         new_run();
@@ -846,7 +870,9 @@ void redis_set_hanging(bool is_hanging)
 {
     redis_disturbed_at = sim->now;
     server.is_hanging = is_hanging;
-    server.unhang_at = 0;
+    if (!is_hanging) {
+        wait_no_longer();
+    }
 }
 
 void redis_set_readonly(bool is_readonly)
