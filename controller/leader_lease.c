@@ -350,10 +350,15 @@ static void on_asked(void *arg, const struct redis_reply *reply)
     }
 }
 
+void leader_lease_look(struct leader_lease *lease)
+{
+    set_role(lease, lease->leadership.role, GRANT_RENEWED);
+}
+
 static void on_look(void *arg)
 {
     struct leader_lease *lease = arg;
-    set_role(lease, lease->leadership.role, GRANT_RENEWED);
+    leader_lease_look(lease);
     bool is_outdone =
         lease->leadership.role == ROLE_LEADER && lease->leadership.known > lease->leadership.granted;
     bool is_due = is_outdone || mono_reached(lease_now(lease), lease->ask_at);

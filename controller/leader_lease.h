@@ -48,6 +48,10 @@ struct leader_lease_options {
 struct leader_lease *leader_lease_open(const struct leader_lease_options *options);
 void leader_lease_close(struct leader_lease *lease); /* after the session was closed */
 
+/* The role as of now, before something is decided: a process that stood still for long finds that it leads no
+ * more, and does not say again what the next one said meanwhile. */
+void leader_lease_look(struct leader_lease *lease);
+
 /* Redis takes writes: asks at once. Redis went away. */
 void leader_lease_redis_there(struct leader_lease *lease);
 void leader_lease_redis_away(struct leader_lease *lease);

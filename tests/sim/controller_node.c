@@ -100,6 +100,7 @@ static void on_tick(void *arg)
 {
     struct controller_node *node = arg;
     node->tick_at = INT64_MAX;
+    leader_lease_look(node->lease);
     decider_tick(node->decider, (struct mono){sim->now}, controller_node_wall(node));
     controller_node_perform(node);
 }
