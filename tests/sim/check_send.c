@@ -217,12 +217,12 @@ void check_told(const char *command_hex, enum answer_code code)
 
 /* ---- budgets ---- */
 
-void check_count(const char *container, int64_t count, bool is_forgotten)
+void check_count(int controller, const char *container, int64_t count, bool is_forgotten)
 {
     struct box *box = sim_box(container);
     (void)is_forgotten;
-    if (!box) {
-        return;
+    if (!box || controller != sim->leader) {
+        return; /* what one that leads no more believes is asked by nobody */
     }
     if (count < box->last_count) {
         bool is_stable = box->good_since != 0 && sim->now - box->steady_since >= sim->policy.stable_ms - 2000;

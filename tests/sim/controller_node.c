@@ -62,13 +62,13 @@ static void perform(struct controller_node *node, const struct action *action)
         sim_say("%s: %s", node->name, action->text);
         break;
     case ACTION_STORE:
-        check_count(action->container, action->state->attempt_count, false);
+        check_count(node->index, action->container, action->state->attempt_count, false);
         hold_watch_want(node->holds, action->container, action->service, action->host);
         hold_watch_flush(node->holds);
         restart_store_save(node->store, action->container, action->token, action->state);
         break;
     case ACTION_FORGET:
-        check_count(action->container, 0, true);
+        check_count(node->index, action->container, 0, true);
         restart_store_forget(node->store, action->container);
         break;
     case ACTION_SEND:

@@ -106,8 +106,12 @@ static void cut_over(const struct fault *fault)
 
 static void cut(const struct fault *fault, bool is_cut, bool is_frozen, int noise)
 {
+    bool is_leaders = fault->kind == FAULT_CUT_RPC && fault->b == 2;
     for (int controller = 0; controller < sim->plan->controllers; controller++) {
         struct link_state *link = &sim->links[controller][fault->host];
+        if (is_leaders && controller != sim->leader) {
+            continue;
+        }
         link->is_cut = is_cut;
         link->is_frozen = is_frozen;
         link->loss = noise;
@@ -407,7 +411,7 @@ static void f_redis_failover(const struct fault *fault)
 
 static void f_cut_rpc(const struct fault *fault)
 {
-    cut(fault, fault->b != 1, fault->b == 1, 0);
+    cut(fault, fault->b == 0, fault->b != 0, 0);
 }
 
 static void f_noisy_rpc(const struct fault *fault)
