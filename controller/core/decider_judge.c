@@ -70,6 +70,9 @@ static void judge_dead(struct decider *decider, struct container *container, con
 static void judge_word(struct decider *decider, struct container *container, bool is_new_beat)
 {
     const struct policy_memory *policy = &container->policy;
+    if (container->state == CONTAINER_RUNNING && container->agent_status == BEAT_STOPPING) {
+        decider_step_kind(decider, container, EVENT_STOPPING); /* whatever it says of itself on its way out */
+    }
     if (container->health == HEALTH_UNHEALTHY) {
         decider_step_kind(decider, container, EVENT_SICK);
         return;
