@@ -414,7 +414,9 @@ void controller_node_start(int controller)
     node->is_performing = false;
     controller_node_perform(node);
     sim->current = NULL;
-    sim->controller_started_at = sim->now;
+    if (controller == sim->leader || !nodes[sim->leader].runs) {
+        sim->controller_started_at = sim->now; /* a standby disturbs nobody */
+    }
     sim_say("%s starts", node->name);
 }
 

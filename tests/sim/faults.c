@@ -86,7 +86,7 @@ static void controller_crash(const struct fault *fault)
         controller_node_process(controller)->effects_left = fault->b;
     } else {
         controller_node_stop(controller);
-        sim->controller_started_at = sim->now;
+        sim->controller_started_at = controller == sim->leader ? sim->now : sim->controller_started_at;
     }
     faults_end_after(fault, fault->a, controller_back);
 }
