@@ -55,7 +55,9 @@ static void opened(struct scope *scope)
     }
     INV(19, bad >= sim->policy.breaker_min, "the breaker opened although only %d were bad", bad);
     INV(25, !scope->is_open, "the breaker opened twice");
-    *scope = (struct scope){.is_open = true, .opened_at = sim->now};
+    /* One that takes over tells of what opened while it followed, nobody knows when. */
+    bool is_old = sim->now == sim->led_at;
+    *scope = (struct scope){.is_open = true, .opened_at = is_old ? sim->now - BREAKER_WAIT_MS : sim->now};
 }
 
 /* A new controller begins with closed ones. */

@@ -225,7 +225,10 @@ void check_count(int controller, const char *container, int64_t count, bool is_f
         return; /* what one that leads no more believes is asked by nobody */
     }
     if (count < box->last_count) {
-        bool is_stable = box->good_since != 0 && sim->now - box->steady_since >= sim->policy.stable_ms - 2000;
+        /* So short a silence is heard by nobody yet. */
+        bool is_unheard = box->state == CONTAINER_RUNNING && sim->now - box->bad_at < check_silence_ms();
+        bool is_stable = (box->good_since != 0 || is_unheard) &&
+                         sim->now - box->steady_since >= sim->policy.stable_ms - 2000;
         bool is_cooled = box->cooldown_until != 0 && sim->now >= box->cooldown_until - 2000;
         bool by_operator = box->reset_at > 0 || box->started_by_operator_at > 0;
         bool is_unsent = count == box->last_count - 1 && box->last_attempt != box->last_count;

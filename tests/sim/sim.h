@@ -446,7 +446,8 @@ struct sim {
     int64_t agent_down_at[HOSTS_MAX];
     int64_t agent_back_at[HOSTS_MAX];
     int64_t controller_started_at, stall_until, clock_jumped_at; /* started: or began to lead */
-    int leader;                                                  /* the controller that last began to lead */
+    int64_t led_at; /* when one last began to lead, or led on after a pause */
+    int leader;     /* the controller that last began to lead */
     int tilted;
     int64_t tilting_at; /* when that stall began, or its clock jumped */
     int64_t tilted_at;  /* when controller `tilted` could know that it had stalled, or its clock had jumped */
