@@ -75,6 +75,8 @@ struct leader_lease {
     char token[TOKEN_SIZE];
     char state_key[KEY_SIZE];
     bool is_asking, is_released;
+    bool was_free; /* so said the answer before the request under way */
+    bool is_free;  /* an answer just said so: the request that follows at once may take it */
     struct mono asked_at, ask_at, told_until;
     char refusal[REASON_SIZE]; /* told last */
     char leader[REASON_SIZE];  /* whose lease was seen last, in words */
@@ -244,6 +246,7 @@ static void ask(struct leader_lease *lease)
         abort();
     }
     snprintf(behind, sizeof behind, ", \"token\": \"%s\"}", lease->token);
+    bool may_take = leadership_may_take(leadership, now) && (!is_standby || lease->is_free);
     const char *argv[] = {"EVAL",
                           SCRIPT,
                           "4",
@@ -255,11 +258,13 @@ static void ask(struct leader_lease *lease)
                           claim,
                           floor,
                           ttl,
-                          leadership_may_take(leadership, now) ? "1" : "0",
+                          may_take ? "1" : "0",
                           lease->id,
                           head,
                           behind,
                           is_standby ? redis_session_marker(lease->options.session) : ""};
+    lease->was_free = lease->is_free;
+    lease->is_free = false;
     lease->ask_at = mono_add(now, ask_interval_ms(lease));
     if (redis_session_command(lease->options.session, on_asked, lease, 16, argv, NULL) == 0) {
         lease->is_asking = true;
@@ -325,6 +330,16 @@ static void tell_failure(struct leader_lease *lease, const struct redis_reply *r
     }
 }
 
+/* A standby's first request takes nothing: it may lie about in front of a Redis that hangs, until all is
+ * different. */
+static bool is_to_be_taken(const struct leader_lease *lease, const struct redis_reply *reply)
+{
+    bool is_free = redis_reply_number(redis_reply_at(reply, 0)) == 0 &&
+                   redis_reply_number(redis_reply_at(reply, 1)) <= 0;
+    return is_free && !lease->was_free && lease->leadership.role == ROLE_STANDBY &&
+           leadership_may_take(&lease->leadership, lease_now(lease));
+}
+
 static void on_asked(void *arg, const struct redis_reply *reply)
 {
     struct leader_lease *lease = arg;
@@ -343,6 +358,9 @@ static void on_asked(void *arg, const struct redis_reply *reply)
     int64_t answer = redis_reply_number(redis_reply_at(reply, 0));
     if (answer == 1) {
         take_grant(lease, reply);
+    } else if (is_to_be_taken(lease, reply)) {
+        lease->is_free = true;
+        ask(lease);
     } else if (answer == -1) {
         redis_session_has_marker(lease->options.session, redis_reply_at(reply, 2)); /* on_away comes */
     } else {

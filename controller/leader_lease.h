@@ -11,6 +11,10 @@
  * loss, and waits as after any other one (leadership_may_take). The last leader goes first, and writes the
  * attempts anew.
  *
+ * Nor does a standby's request take a lease that the answer before it did not find free: one that lies in
+ * front of a Redis that hangs would take it when the lease has run out meanwhile, and who led then comes too
+ * late.
+ *
  * The token lies in DEFIB_STATE_DIR: a controller that was killed takes its own lease up again at once,
  * under a new epoch. Each controller also tells its state in `health:controller:{id}` and stands in the
  * sorted set `health:controllers`.
