@@ -234,8 +234,9 @@ void check_count(int controller, const char *container, int64_t count, bool is_f
         bool is_unsent = count == box->last_count - 1 && box->last_attempt != box->last_count;
         bool is_back = count == box->last_count - 1 && box->is_given_back;
         bool is_new = box->send_count == 0;
-        bool is_unseen =
-            box->docker->is_hanging || !agent_node_sees(box->docker->index); /* as far as it knows */
+        int host = box->docker->index; /* as far as its agent knows */
+        bool is_unseen = box->docker->is_hanging || !agent_node_sees(host) ||
+                         agent_node_process(host)->stalled_until > sim->now;
         INV(6, is_unseen || is_stable || is_cooled || by_operator || is_unsent || is_back || is_new,
             "the count of %s fell from %d to %lld", box->name, box->last_count, (long long)count);
         box->is_given_back = false;
