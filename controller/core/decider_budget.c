@@ -12,6 +12,8 @@
 
 enum { PENDING_MAX = 100000 };
 
+static const int64_t SECOND_MS = 1000; /* stored times are cut to seconds */
+
 /* A state whose container was not seen yet. */
 struct pending_states {
     char *name;
@@ -148,7 +150,9 @@ static void apply(struct decider *decider, struct container *container, const st
         container->stored = memory_alloc(sizeof *container->stored);
         restart_state_copy(state, container->stored);
     }
-    bool is_over = state->cooldown_until.ms != 0 && state->cooldown_until.ms <= decider->wall.ms;
+    /* What was merged may hold a cooldown that is over, and an attempt that was made since. */
+    bool is_over = state->cooldown_until.ms != 0 && state->cooldown_until.ms <= decider->wall.ms &&
+                   state->last_attempt_at.ms < state->cooldown_until.ms - SECOND_MS;
     if (!is_known && !is_over && state->attempt_count > policy->attempts) {
         policy->attempts = (int32_t)state->attempt_count;
     }

@@ -233,6 +233,7 @@ static void take_agents_word(struct decider *decider, struct container *containe
     decider_input_word(decider, container, beat);
     take_incarnation(decider, container, beat, &news);
     take_state(container, beat);
+    decider_edges_note_error(decider, container, beat->error);
     if (is_beat) {
         decider_input_heard_agent(decider, container);
         container->agent_at = decider->now;

@@ -396,6 +396,27 @@ static void a_state_of_its_old_name_is_its_own(void **state)
     assert_int_equal(1, fleet.forgets);
 }
 
+/* 3: two copies were merged: the cooldown of the older one is over, and the newer one counts an attempt
+ * since. */
+static void an_attempt_after_a_cooldown_counts(void **state)
+{
+    (void)state;
+    for (int64_t attempt_ms = -600000; attempt_ms <= 0; attempt_ms += 600000) {
+        fleet_begin("web", "");
+        fleet_run(100000);
+        fleet_list("web", CONTAINER_RUNNING, "i1", NULL);
+        struct restart_state stored;
+        restart_state_init(&stored);
+        stored.attempt_count = 1;
+        stored.cooldown_until = (struct wall){fleet_wall().ms - 5000};
+        stored.last_attempt_at = (struct wall){stored.cooldown_until.ms + attempt_ms};
+        snprintf(stored.container_id, sizeof stored.container_id, "id-of-web");
+        decider_state_loaded(fleet.decider, "web", &stored, fleet_now(), fleet_wall());
+        fleet_drain();
+        assert_int_equal(attempt_ms == 0 ? 1 : 0, fleet_look("web").attempts);
+    }
+}
+
 static void always(struct container_spec *spec)
 {
     spec->docker_policy = DOCKER_POLICY_ALWAYS;
@@ -640,6 +661,7 @@ int main(void)
         cmocka_unit_test_teardown(a_renamed_container_is_the_same, end),
         cmocka_unit_test_teardown(a_command_not_sent_names_the_new_name, end),
         cmocka_unit_test_teardown(a_state_of_its_old_name_is_its_own, end),
+        cmocka_unit_test_teardown(an_attempt_after_a_cooldown_counts, end),
         cmocka_unit_test_teardown(a_start_at_boot_is_no_operator, end),
         cmocka_unit_test_teardown(a_silent_boot_is_not_up_by_an_old_beat, end),
         cmocka_unit_test_teardown(a_beat_held_back_is_of_the_last_life, end),

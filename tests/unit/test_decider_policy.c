@@ -691,6 +691,22 @@ static void a_renamed_child_of_a_parent_that_is_gone_waits(void **state)
     assert_int_equal(0, restarts());
 }
 
+/* A controller that never saw the parent hears it from what Docker said at the last start. */
+static void an_error_tells_of_a_parent_that_is_gone(void **state)
+{
+    (void)state;
+    begin_world("");
+    struct box *child = add_box("h1", "child", "nobody");
+    live(10);
+    kill_box(child, STOP_START_ERROR);
+    struct heartbeat word = word_of(child);
+    snprintf(word.error, sizeof word.error, "No such container: %s", child->parent);
+    fleet_beat(&word);
+    fleet_run(20000);
+    assert_string_equal("parent_gone", fleet_look("child").reason);
+    assert_int_equal(0, fleet.sends);
+}
+
 /* Both were started anew while their host was lost, and the parent's beat comes first. */
 static void a_child_not_heard_since_its_host_is_back_does_not_follow(void **state)
 {
@@ -758,6 +774,7 @@ int main(void)
         cmocka_unit_test_teardown(a_parent_that_is_gone_needs_people, end),
         cmocka_unit_test_teardown(a_renamed_child_of_a_parent_that_is_gone_waits, end),
         cmocka_unit_test_teardown(a_child_not_heard_since_its_host_is_back_does_not_follow, end),
+        cmocka_unit_test_teardown(an_error_tells_of_a_parent_that_is_gone, end),
         cmocka_unit_test_teardown(a_restart_that_fails_is_tried_again, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
