@@ -81,6 +81,10 @@ void check_alert(int controller, const struct alert *alert)
     struct box *box = sim_box(alert->container);
     bool is_over = box && box->good_since != 0 && box->good_since > last->at; /* another episode */
     is_over |= box && box->reset_at > last->at;
+    for (size_t i = 0; i < told_count; i++) { /* or what was told of the last one is closed */
+        is_over |= told[i].type == ALERT_SERVICE_RECOVERED && strcmp(told[i].name, name) == 0 &&
+                   told[i].at >= last->at;
+    }
     if (is_limited(alert)) {
         INV(25,
             sim->now - last->at >= sim->policy.alert_repeat_ms || is_over ||

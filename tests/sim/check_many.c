@@ -174,8 +174,8 @@ static void check_ancestors(const struct box *box)
     bool is_calm = check_is_calm(sim_calm_since(box->docker->index));
     const struct box *each = parent_of(box);
     for (int depth = 0; each && depth < 8; depth++, each = parent_of(each)) {
-        if (each->is_removed && each->removed_at < sim->controller_started_at) {
-            return; /* a new one never saw it: who can say what that lived in? */
+        if (each->is_removed && each->removed_at < sim->led_at) {
+            return; /* one that begins never saw it: who can say what that lived in? */
         }
         int64_t bad_ms = each->good_since != 0 ? 0 : sim->now - each->bad_at;
         bool is_dead = each->state != CONTAINER_RUNNING;

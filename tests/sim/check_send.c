@@ -11,7 +11,8 @@
 
 static const int64_t GOOD_WINDOW_MS = 60000; /* so long after it got well a command may still be on its way */
 static const int64_t OUTCOME_MS = 60000;     /* beside the stop timeout; as in decider_attempt.c */
-static const int64_t BLAME_MS = 330000;      /* so long after a disturbance a command may come of it */
+static const int64_t LOST_MS = 60000;   /* so long after a loss the last leader was not there to mend it */
+static const int64_t BLAME_MS = 330000; /* so long after a disturbance a command may come of it */
 
 static int64_t backoff_ms(int64_t attempt)
 {
@@ -245,6 +246,18 @@ void check_count(int controller, const char *container, int64_t count, bool is_f
         inv_met(6);
     }
     box->last_count = (int)count;
+}
+
+void check_lost_budgets(void)
+{
+    if (sim->now - redis_lost_at > LOST_MS) {
+        return;
+    }
+    for (int i = 0; i < sim->box_count; i++) {
+        struct box *box = sim->boxes[i];
+        box->last_count = box->send_count = 0;
+        box->cooldown_until = 0;
+    }
 }
 
 void check_note_reset(struct box *box)

@@ -191,6 +191,9 @@ static void on_leading(void *arg, enum lease_grant grant)
     struct controller_node *node = arg;
     sim_say("%s leads under epoch %llu", node->name, (unsigned long long)leader_lease_epoch(node->lease));
     sim->led_at = sim->now;
+    if (sim->leader != node->index) {
+        check_lost_budgets();
+    }
     if (sim->leader != node->index || grant == GRANT_TAKEN) {
         sim->leader = node->index;
         sim->controller_started_at = sim->now;

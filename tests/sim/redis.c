@@ -40,7 +40,7 @@ static struct server {
     struct redis_link *links;
 } server;
 
-int64_t redis_disturbed_at;
+int64_t redis_disturbed_at, redis_lost_at;
 
 struct redis_reply {
     enum redis_reply_type type;
@@ -814,6 +814,7 @@ void redis_reset(uint64_t seed)
     server.is_up = true;
     server.latency_ms = 1;
     redis_disturbed_at = sim->now;
+    redis_lost_at = INT64_MIN / 2;
     new_run();
 }
 
@@ -844,13 +845,14 @@ void redis_set_up(bool is_up, bool keeps_data)
     server.is_readonly = false;
     server.loading_until = sim->now + dice_range(&server.dice, 0, 3000);
     if (!keeps_data) {
+        redis_lost_at = sim->now;
         clear(&server.keys);
     }
 }
 
 void redis_flush(void)
 {
-    redis_disturbed_at = sim->now;
+    redis_disturbed_at = redis_lost_at = sim->now;
     clear(&server.keys);
 }
 
@@ -883,7 +885,7 @@ void redis_set_readonly(bool is_readonly)
 
 void redis_failover(void)
 {
-    redis_disturbed_at = sim->now;
+    redis_disturbed_at = redis_lost_at = sim->now;
     clear(&server.keys);
     server.keys = server.replica;
     server.replica = NULL;

@@ -229,6 +229,7 @@ bool redis_is_linked(const struct process *process);
 void redis_set_linked(const struct process *process, bool is_linked); /* false: silently cut */
 /* Really connected at this moment, and writes are taken. */
 bool redis_link_passes(const struct redis_link *link);
+extern int64_t redis_lost_at;      /* when it last lost data */
 extern int64_t redis_disturbed_at; /* when it last was anything but there, steady and full of its data */
 
 /* ---- disks ---- */
@@ -512,6 +513,7 @@ void check_crash(struct box *box);
 void check_death(struct box *box);
 void check_note_epoch(int host, uint64_t epoch);    /* a message under it was heard */
 void check_forget_epochs(int host, uint64_t epoch); /* but for that one, which its agent's disk tells */
+void check_lost_budgets(void); /* another one begins to lead: what Redis lost just now nobody knows */
 void check_note_command(int host, const struct command *command, bool is_job);
 void check_note_reset(struct box *box);
 void check_periodic(void);
