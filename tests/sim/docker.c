@@ -90,11 +90,11 @@ static bool is_named_in(const char *list, const char *name)
     return false;
 }
 
-/* A daemon starts many within a millisecond, one after the other. */
+/* A daemon starts many within a millisecond, one after the other; and whoever did not see them start goes by
+ * the host's clock, which may have been set back between them. */
 static bool is_started_later(const struct box *one, const struct box *other)
 {
-    bool is_same_ms = one->started_ms == other->started_ms;
-    return is_same_ms ? one->started_ns > other->started_ns : one->started_ms > other->started_ms;
+    return one->started_ms > other->started_ms || one->started_ns > other->started_ns;
 }
 
 bool docker_is_stale(const struct box *box)
