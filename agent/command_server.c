@@ -57,6 +57,7 @@ static bool port_find(void *arg, const char *name, struct command_facts *out)
     }
     *out = (struct command_facts){.state = container->state,
                                   .stop_class = container->stop_class,
+                                  .is_stopping = container->is_stopping,
                                   .is_docker_restarting = container->is_docker_restarting,
                                   .is_engine_up = event_stream_is_up(server->agent->stream)};
     memory_set_text(out->container_id, sizeof out->container_id, container->id);

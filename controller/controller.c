@@ -198,6 +198,7 @@ static void on_tick(void *arg)
     controller->late_max_ms = larger(controller->late_max_ms, late_ms(controller));
     controller->tick_at = MONO_NEVER;
     controller->due_at = MONO_NEVER;
+    leader_lease_look(controller->lease);
     decider_tick(controller->decider, loop_now(controller->loop), clock_wall_now());
     perform_all(controller);
 }

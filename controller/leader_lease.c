@@ -19,10 +19,11 @@ enum { TOKEN_BYTES = 16, TOKEN_SIZE = 2 * TOKEN_BYTES + 1, NUMBER_SIZE = 24, FIL
 enum { LOOK_MIN_MS = 10, LOOK_MAX_MS = 250, STANDBY_ASK_MS = 1000, RETRY_MS = 20, REASON_SIZE = 160 };
 
 /*
- * KEYS lease, epoch, controllers
+ * KEYS lease, epoch, controllers, marker
  * ARGV token, claimed epoch (0: a new one), epoch to exceed, lease ms, "1" where a free one may be taken,
- *      our id, JSON before and behind the epoch
- * Answers {1, epoch, others, 1 where it was ours} or {0, ms that the other's lease has left, its text, 0}.
+ *      our id, JSON before and behind the epoch, the marker under which a free one may be taken ("": any)
+ * Answers {1, epoch, others, 1 where it was ours} or {0, ms that the other's lease has left, its text, 0}, or
+ * {-1, 0, the marker that stands, 0}.
  * A lease without a time to live is nobody's: ours always have one. A key of another type is rubbish, so
  * is an epoch over LEADERSHIP_EPOCH_STORED_MAX. ZADD comes first: a full Redis refuses a script only at its
  * first write, and only where that one may need memory; it must give the lease to nobody, for it takes no
@@ -43,6 +44,9 @@ static const char SCRIPT[] =
     "local is_ours = held and string.find(held, ARGV[1], 1, true) "
     "if held and not is_ours and left > 0 then return {0, left, held, 0} end "
     "if not is_ours and ARGV[5] ~= '1' then return {0, 0, '', 0} end "
+    "local is_marked = redis.call('TYPE', KEYS[4]).ok == 'string' "
+    "local marker = is_marked and redis.call('GET', KEYS[4]) "
+    "if not is_ours and ARGV[9] ~= '' and marker ~= ARGV[9] then return {-1, 0, marker, 0} end "
     "local known = tonumber(redis.call('GET', KEYS[2]) or 0) or 0 "
     "if known < 0 or known > 2^40 or known ~= math.floor(known) then known = 0 end "
     "local epoch = tonumber(ARGV[2]) "
@@ -71,6 +75,8 @@ struct leader_lease {
     char token[TOKEN_SIZE];
     char state_key[KEY_SIZE];
     bool is_asking, is_released;
+    bool was_free; /* so said the answer before the request under way */
+    bool is_free;  /* an answer just said so: the request that follows at once may take it */
     struct mono asked_at, ask_at, told_until;
     char refusal[REASON_SIZE]; /* told last */
     char leader[REASON_SIZE];  /* whose lease was seen last, in words */
@@ -223,6 +229,7 @@ static int64_t ask_interval_ms(const struct leader_lease *lease)
 static void ask(struct leader_lease *lease)
 {
     const struct leadership *leadership = &lease->leadership;
+    bool is_standby = leadership->role == ROLE_STANDBY;
     struct mono now = lease_now(lease);
     char claim[NUMBER_SIZE], floor[NUMBER_SIZE], ttl[NUMBER_SIZE], behind[96];
     snprintf(claim, sizeof claim, "%" PRIu64, leadership_claim(leadership));
@@ -239,22 +246,27 @@ static void ask(struct leader_lease *lease)
         abort();
     }
     snprintf(behind, sizeof behind, ", \"token\": \"%s\"}", lease->token);
+    bool may_take = leadership_may_take(leadership, now) && (!is_standby || lease->is_free);
     const char *argv[] = {"EVAL",
                           SCRIPT,
-                          "3",
+                          "4",
                           KEY_LEADER,
                           KEY_LEADER_EPOCH,
                           KEY_CONTROLLERS,
+                          KEY_MARKER,
                           lease->token,
                           claim,
                           floor,
                           ttl,
-                          leadership_may_take(leadership, now) ? "1" : "0",
+                          may_take ? "1" : "0",
                           lease->id,
                           head,
-                          behind};
+                          behind,
+                          is_standby ? redis_session_marker(lease->options.session) : ""};
+    lease->was_free = lease->is_free;
+    lease->is_free = false;
     lease->ask_at = mono_add(now, ask_interval_ms(lease));
-    if (redis_session_command(lease->options.session, on_asked, lease, 14, argv, NULL) == 0) {
+    if (redis_session_command(lease->options.session, on_asked, lease, 16, argv, NULL) == 0) {
         lease->is_asking = true;
         lease->asked_at = now;
         publish_state(lease);
@@ -318,6 +330,16 @@ static void tell_failure(struct leader_lease *lease, const struct redis_reply *r
     }
 }
 
+/* A standby's first request takes nothing: it may lie about in front of a Redis that hangs, until all is
+ * different. */
+static bool is_to_be_taken(const struct leader_lease *lease, const struct redis_reply *reply)
+{
+    bool is_free = redis_reply_number(redis_reply_at(reply, 0)) == 0 &&
+                   redis_reply_number(redis_reply_at(reply, 1)) <= 0;
+    return is_free && !lease->was_free && lease->leadership.role == ROLE_STANDBY &&
+           leadership_may_take(&lease->leadership, lease_now(lease));
+}
+
 static void on_asked(void *arg, const struct redis_reply *reply)
 {
     struct leader_lease *lease = arg;
@@ -333,17 +355,28 @@ static void on_asked(void *arg, const struct redis_reply *reply)
         return;
     }
     lease->refusal[0] = '\0';
-    if (redis_reply_number(redis_reply_at(reply, 0)) == 1) {
+    int64_t answer = redis_reply_number(redis_reply_at(reply, 0));
+    if (answer == 1) {
         take_grant(lease, reply);
+    } else if (is_to_be_taken(lease, reply)) {
+        lease->is_free = true;
+        ask(lease);
+    } else if (answer == -1) {
+        redis_session_has_marker(lease->options.session, redis_reply_at(reply, 2)); /* on_away comes */
     } else {
         take_refusal(lease, reply);
     }
 }
 
+void leader_lease_look(struct leader_lease *lease)
+{
+    set_role(lease, lease->leadership.role, GRANT_RENEWED);
+}
+
 static void on_look(void *arg)
 {
     struct leader_lease *lease = arg;
-    set_role(lease, lease->leadership.role, GRANT_RENEWED);
+    leader_lease_look(lease);
     bool is_outdone =
         lease->leadership.role == ROLE_LEADER && lease->leadership.known > lease->leadership.granted;
     bool is_due = is_outdone || mono_reached(lease_now(lease), lease->ask_at);

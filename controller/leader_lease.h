@@ -7,6 +7,14 @@
  * alone could take it, but no command of Redis extends a key only while its value is ours. The same script
  * counts the epoch up: over what stands in Redis, over our last one and over all that agents told of.
  *
+ * An emptied Redis says nothing about who leads: a standby takes no lease there, but finds its session at a
+ * loss, and waits as after any other one (leadership_may_take). The last leader goes first, and writes the
+ * attempts anew.
+ *
+ * Nor does a standby's request take a lease that the answer before it did not find free: one that lies in
+ * front of a Redis that hangs would take it when the lease has run out meanwhile, and who led then comes too
+ * late.
+ *
  * The token lies in DEFIB_STATE_DIR: a controller that was killed takes its own lease up again at once,
  * under a new epoch. Each controller also tells its state in `health:controller:{id}` and stands in the
  * sorted set `health:controllers`.
@@ -43,6 +51,10 @@ struct leader_lease_options {
 /* Reads the last epoch and token from the folder. No callback comes before the loop runs. */
 struct leader_lease *leader_lease_open(const struct leader_lease_options *options);
 void leader_lease_close(struct leader_lease *lease); /* after the session was closed */
+
+/* The role as of now, before something is decided: a process that stood still for long finds that it leads no
+ * more, and does not say again what the next one said meanwhile. */
+void leader_lease_look(struct leader_lease *lease);
 
 /* Redis takes writes: asks at once. Redis went away. */
 void leader_lease_redis_there(struct leader_lease *lease);

@@ -297,6 +297,11 @@ bool redis_session_took_write(struct redis_session *session, const struct redis_
     return false;
 }
 
+const char *redis_session_marker(const struct redis_session *session)
+{
+    return session->marker;
+}
+
 bool redis_session_has_marker(struct redis_session *session, const struct redis_reply *marker)
 {
     if (!redis_session_is_writable(session) || marker == NULL ||

@@ -51,6 +51,9 @@ int redis_session_command(struct redis_session *session, redis_link_callback on_
  * the connection (on_away comes, from within this call). `reply` may be NULL. */
 bool redis_session_took_write(struct redis_session *session, const struct redis_reply *reply);
 
+/* The marker that stood in Redis when it was last found writable. Borrowed until the next on_writable. */
+const char *redis_session_marker(const struct redis_session *session);
+
 /* `reply` is what GET health:marker, or an MGET beginning with it, says. True where the marker stands; else
  * on_away comes, from within this call, and nothing else in that answer may be believed. A failure reply is
  * false too, without a loss. */

@@ -37,6 +37,7 @@ void restart_store_forget(struct restart_store *store, const char *container)
     free(entry->text);
     entry->text = NULL;
     entry->is_deleted = true;
+    entry->is_pending = false; /* whatever was to be written before */
     if (!redis_session_is_ready(store->options.session) || !restart_entries_send_delete(store, entry)) {
         entry->changed = ++store->change;
         restart_entries_journal(store, entry->container, JOURNAL_DELETE, NULL);

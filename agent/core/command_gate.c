@@ -149,11 +149,12 @@ static bool check_state(const struct command_gate_input *input, struct command_v
     return object(out, ANSWER_NOT_FOUND, "the container is being removed");
 }
 
-/* Only a death whose cause is known to be none of an operator's is undone. */
+/* Only a death whose cause is known to be none of an operator's is undone; nor is a stop that is under way.
+ */
 static bool check_stop(const struct command_gate_input *input, struct command_verdict *out)
 {
     if (input->facts->state == CONTAINER_RUNNING) {
-        return false;
+        return input->facts->is_stopping && object(out, ANSWER_BUSY, "somebody is stopping it");
     }
     switch (input->facts->stop_class) {
     case STOP_OOM:

@@ -51,6 +51,9 @@ enum beat_status container_beat_status(const struct container *container)
 {
     switch (container->state) {
     case CONTAINER_RUNNING:
+        if (container->is_stopping) {
+            return BEAT_STOPPING;
+        }
         return status_of_probes(container, status_of_health(container->health));
     case CONTAINER_CREATED:
         return BEAT_STARTING;

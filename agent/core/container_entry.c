@@ -245,6 +245,29 @@ void container_entry_own_until(struct container_entry *entry, struct mono until)
 
 /* ---- judgement ---- */
 
+static const int64_t ENGINE_STOP_MS = 10000;    /* where nothing else is set */
+static const int64_t STOPPING_EXTRA_MS = 30000; /* as the controller waits */
+
+static int64_t stop_patience_ms(const struct container *pub)
+{
+    int64_t engine_ms =
+        pub->engine_stop_timeout_secs >= 0 ? pub->engine_stop_timeout_secs * 1000 : ENGINE_STOP_MS;
+    int64_t label_ms = pub->spec.stop_timeout_ms;
+    return (label_ms > engine_ms ? label_ms : engine_ms) + STOPPING_EXTRA_MS;
+}
+
+/* Our own restart sends the same signal. */
+static void judge_running(struct container_entry *entry, struct mono now)
+{
+    struct mono until = stop_cause_stopping_until(&entry->evidence, stop_patience_ms(&entry->pub));
+    entry->pub.stop_class = STOP_NONE;
+    entry->pub.is_stopping =
+        until.ms != MONO_NEVER.ms && !mono_reached(now, until) && mono_reached(now, entry->own_until);
+    if (entry->pub.is_stopping) {
+        entry->wake_at = until;
+    }
+}
+
 void container_entry_judge(struct container_entry *entry, const struct stop_cause_config *config,
                            struct mono daemon_seen_at, struct mono now)
 {
@@ -253,8 +276,9 @@ void container_entry_judge(struct container_entry *entry, const struct stop_caus
     if (entry->is_start_pending) {
         return;
     }
+    pub->is_stopping = false;
     if (!container_entry_is_down(entry)) {
-        pub->stop_class = STOP_NONE;
+        judge_running(entry, now);
         return;
     }
     if (entry->evidence.is_own && mono_reached(now, entry->own_until)) {

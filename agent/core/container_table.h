@@ -36,6 +36,7 @@ struct container {
     enum container_state state;
     enum container_health health;
     enum stop_class stop_class;        /* STOP_NONE while it runs */
+    bool is_stopping;                  /* it runs, and was just asked to end, not by us */
     char incarnation[LIMIT_TIME_SIZE]; /* Docker's State.StartedAt, byte for byte; "": not known yet */
     int64_t started_ns, finished_ns;   /* 0: never */
     int64_t pid;                       /* 0 where it does not run */

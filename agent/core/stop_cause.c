@@ -126,6 +126,19 @@ static enum stop_class class_of_exit(const struct stop_evidence *evidence, const
     return STOP_CRASH;
 }
 
+/* Docker's default, and what the STOPSIGNAL of common images says. SIGKILL waits for nobody. */
+static bool is_asking(int signal)
+{
+    return signal == SIGINT || signal == SIGQUIT || signal == SIGTERM || signal == SIGWINCH;
+}
+
+struct mono stop_cause_stopping_until(const struct stop_evidence *evidence, int64_t patience_ms)
+{
+    bool is_asked =
+        !evidence->has_died && (is_asking(evidence->first_signal) || is_asking(evidence->last_signal));
+    return is_asked ? mono_add(evidence->killed_at, patience_ms) : MONO_NEVER;
+}
+
 static struct stop_verdict settled(enum stop_class class)
 {
     return (struct stop_verdict){class, MONO_NEVER};

@@ -72,6 +72,11 @@ void stop_cause_started(struct stop_evidence *evidence);
  */
 void stop_cause_start_missed(struct stop_evidence *evidence, bool is_down);
 
+/* It runs, and was sent a signal by which Docker's stop asks for an end: so long, counted from that signal,
+ * it is likely to be on its way out; MONO_NEVER: nothing says so. `patience_ms`: the stop timeout and more.
+ */
+struct mono stop_cause_stopping_until(const struct stop_evidence *evidence, int64_t patience_ms);
+
 /* Judges a container that is dead. */
 struct stop_verdict stop_cause_judge(const struct stop_cause_config *config,
                                      const struct stop_evidence *evidence, const struct stop_facts *facts,

@@ -458,6 +458,18 @@ void decider_attempt_release(struct decider *decider, struct container *containe
     }
 }
 
+bool decider_attempt_rename(struct decider *decider, struct container *container)
+{
+    struct attempt *attempt = container->attempt;
+    if (!attempt || attempt->phase != PHASE_STORING) {
+        return false;
+    }
+    memory_set_text(attempt->command.container, sizeof attempt->command.container, container->name);
+    store(decider, attempt);
+    decider_step_rearm(decider, container);
+    return true;
+}
+
 /* ---- from another life ---- */
 
 static enum failure_cause cause_of(const struct container *container, const char *reason)

@@ -29,6 +29,9 @@ void decider_attempt_told(struct decider *decider, struct container *container, 
 void decider_attempt_due(struct decider *decider, struct container *container);
 struct mono decider_attempt_wake_at(const struct container *container);
 
+/* It is called otherwise now: what is being stored is stored under its new name; false: nothing is. */
+bool decider_attempt_rename(struct decider *decider, struct container *container);
+
 /* The host is back: asks at once and waits for the answer anew. */
 void decider_attempt_refresh(struct decider *decider, struct container *container);
 

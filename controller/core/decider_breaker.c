@@ -371,8 +371,10 @@ bool decider_breaker_blocks(const struct decider *decider, const struct containe
 void decider_breaker_take(struct decider *decider, struct container *container)
 {
     enum breaker_turn turn = turn_of(container);
-    bool is_granted = container->is_granted;
-    for (int scope = 0; scope < SCOPES && container->host && !is_granted; scope++) {
+    /* A start is asked for twice, when it is decided and when it leaves: the next one counts from the latter.
+     */
+    bool is_done = container->is_granted && turn == BREAKER_CANARY;
+    for (int scope = 0; scope < SCOPES && container->host && !is_done; scope++) {
         struct fuse *fuse = fuse_of(decider, container->host, scope);
         if (!fuse->breaker.is_open) {
             continue;

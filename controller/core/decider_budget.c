@@ -12,6 +12,8 @@
 
 enum { PENDING_MAX = 100000 };
 
+static const int64_t SECOND_MS = 1000; /* stored times are cut to seconds */
+
 /* A state whose container was not seen yet. */
 struct pending_states {
     char *name;
@@ -37,13 +39,17 @@ static void free_state(struct container *container)
     container->stored = NULL;
 }
 
+void decider_budget_forget_name(struct decider *decider, const struct container *container, const char *name)
+{
+    struct action action = {
+        .kind = ACTION_FORGET, .container = name, .host = container->host ? container->host->name : ""};
+    action_queue_add(&decider->actions, &action);
+}
+
 void decider_budget_forget(struct decider *decider, struct container *container)
 {
     free_state(container);
-    struct action action = {.kind = ACTION_FORGET,
-                            .container = container->name,
-                            .host = container->host ? container->host->name : ""};
-    action_queue_add(&decider->actions, &action);
+    decider_budget_forget_name(decider, container, container->name);
 }
 
 static struct wall wall_of(const struct decider *decider, struct mono when)
@@ -144,7 +150,9 @@ static void apply(struct decider *decider, struct container *container, const st
         container->stored = memory_alloc(sizeof *container->stored);
         restart_state_copy(state, container->stored);
     }
-    bool is_over = state->cooldown_until.ms != 0 && state->cooldown_until.ms <= decider->wall.ms;
+    /* What was merged may hold a cooldown that is over, and an attempt that was made since. */
+    bool is_over = state->cooldown_until.ms != 0 && state->cooldown_until.ms <= decider->wall.ms &&
+                   state->last_attempt_at.ms < state->cooldown_until.ms - SECOND_MS;
     if (!is_known && !is_over && state->attempt_count > policy->attempts) {
         policy->attempts = (int32_t)state->attempt_count;
     }
@@ -182,6 +190,16 @@ void decider_budget_load(struct decider *decider, const char *name, const struct
     struct container *container = liveness_find(&decider->liveness, name);
     if (container) {
         apply(decider, container, state);
+        return;
+    }
+    const struct host *host = liveness_find_host(&decider->liveness, state->host);
+    container = host ? liveness_find_id(host, state->container_id) : NULL;
+    if (container) {
+        apply(decider, container, state);
+        if (container->stored) {
+            decider_budget_store(decider, container, 0);
+        }
+        decider_budget_forget_name(decider, container, name);
         return;
     }
     free_pending(decider, find_pending(decider, name));

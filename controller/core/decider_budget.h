@@ -14,6 +14,10 @@ struct restart_state *decider_budget_state(struct container *container);
 void decider_budget_store(struct decider *decider, struct container *container, uint64_t token);
 void decider_budget_forget(struct decider *decider, struct container *container);
 
+/* Asks for what is stored under its name of before to be forgotten. */
+void decider_budget_forget_name(struct decider *decider, const struct container *container, const char *name);
+
+/* Where the container is known by its id alone it was renamed since: the state goes under its new name. */
 void decider_budget_load(struct decider *decider, const char *name, const struct restart_state *state);
 void decider_budget_reset(struct decider *decider, const char *name);
 

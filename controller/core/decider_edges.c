@@ -77,7 +77,9 @@ static void follow(struct decider *decider, struct container *child)
     enum policy_state state = child->policy.state;
     bool is_watched = state == STATE_STARTING || state == STATE_UP || state == STATE_SUSPECT;
     const struct container *parent = NULL;
-    if (!is_watched || child->is_held || !liveness_is_listed(child)) {
+    /* Until its host spoke of it again, it may have been started anew itself meanwhile. */
+    bool is_heard = child->seen_at.ms >= child->host->resumed_at.ms;
+    if (!is_watched || child->is_held || !liveness_is_listed(child) || !is_heard) {
         return;
     }
     enum failure_cause cause = dependencies_stale(child, &parent);

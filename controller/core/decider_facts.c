@@ -82,13 +82,14 @@ static void take_incarnation(struct decider *decider, struct container *containe
         return;
     }
     /* Its key was read before its agent told of it, and is of the life before: it lives on for a TTL. */
-    bool is_app_old = container->app_stamp.ms != 0 && container->app_stamp.ms + 999 < beat->started_at.ms;
+    bool is_app_old = container->app_stamp.ms != 0 && container->app_stamp.ms < beat->started_at.ms;
     news->is_new_incarnation =
         container->incarnation[0] != '\0' || container->policy.state == STATE_NONE || is_app_old;
     news->maker = maker_of(container, beat, news);
     if (beat->started_at.ms != 0 && beat->timestamp.ms >= beat->started_at.ms) {
         news->age_ms = beat->timestamp.ms - beat->started_at.ms; /* both are of the agent's clock */
     }
+    news->is_late = container->is_command_lost && news->maker == MADE_BY_US;
     container->is_own_start_due = false;
     container->is_command_lost = false;
     liveness_set_restarted(container, container->incarnation[0] != '\0');
@@ -127,8 +128,11 @@ static bool take_outcome(struct decider *decider, struct container *container, c
         return false;
     }
     memory_set_text(container->last_command, sizeof container->last_command, beat->last_command);
-    bool is_lost = container->stored && strcmp(container->stored->command_id, beat->last_command) == 0;
-    container->is_command_lost = container->is_command_lost && !is_lost;
+    const struct restart_state *stored = container->stored;
+    bool is_over = stored && strcmp(stored->command_id, beat->last_command) == 0;
+    bool is_start_due = is_over && beat->last_command_code == ANSWER_OK &&
+                        strcmp(stored->incarnation, container->incarnation) == 0; /* it will show */
+    container->is_command_lost = container->is_command_lost && (!is_over || is_start_due);
     bool was_trying = container->attempt != NULL;
     decider_attempt_told(decider, container, beat->last_command, beat->last_command_code);
     return was_trying && !container->attempt && beat->last_command_code == ANSWER_OK &&
@@ -182,13 +186,26 @@ static void greet(struct decider *decider, struct container *container)
     }
 }
 
+/* Something newer of this agent process was heard of it before. */
+static bool is_old_word(const struct container *container, const struct host *host,
+                        const struct heartbeat *beat, bool is_beat)
+{
+    bool is_ordered = beat->seq != 0 && container->generation == host->generation;
+    return is_ordered && (is_beat ? beat->seq <= container->seq : beat->seq < container->seq);
+}
+
+static struct container *rename_container(struct decider *decider, struct container *container,
+                                          const char *name)
+{
+    decider_step_rename(decider, container, name);
+    return container;
+}
+
 /* An agent's word on one container, by beat or by inventory. */
 static void take_agents_word(struct decider *decider, struct container *container, struct host *host,
                              const struct heartbeat *beat, bool is_beat)
 {
-    bool is_ordered = beat->seq != 0 && container->generation == host->generation;
-    bool is_old = is_ordered && (is_beat ? beat->seq <= container->seq : beat->seq < container->seq);
-    if (is_old) {
+    if (is_old_word(container, host, beat, is_beat)) {
         return;
     }
     bool is_first_since_gap = !host->is_engine_up || container->generation != host->generation ||
@@ -220,6 +237,7 @@ static void take_agents_word(struct decider *decider, struct container *containe
     decider_input_word(decider, container, beat);
     take_incarnation(decider, container, beat, &news);
     take_state(container, beat);
+    decider_edges_note_error(decider, container, beat->error);
     if (is_beat) {
         decider_input_heard_agent(decider, container);
         container->agent_at = decider->now;
@@ -251,16 +269,21 @@ static bool take_agents_beat(struct decider *decider, const struct heartbeat *be
     }
     struct container *container = liveness_find_on(&decider->liveness, host, beat->container);
     bool is_new = !container;
+    struct container *renamed = is_new ? liveness_find_id(host, beat->container_id) : NULL;
+    if (renamed && is_old_word(renamed, host, beat, true)) {
+        return false; /* its name of before, held back on its way */
+    }
     bool is_news =
         is_new || beat->seq == 0 || container->generation != host->generation || beat->seq > container->seq;
     if (is_news) {
         decider_hosts_hear(decider, host, PATH_REDIS);
     }
-    if (is_new && !is_alive_word(beat)) {
+    if (is_new && !renamed && !is_alive_word(beat)) {
         return true; /* the inventory tells of it, if it is still there */
     }
     if (is_new) {
-        container = add_container(decider, beat->container);
+        container = renamed ? rename_container(decider, renamed, beat->container)
+                            : add_container(decider, beat->container);
     }
     bool is_strange = is_about_stranger(beat, container, is_new);
     if (decider_names_claim(decider, container, host, is_alive_word(beat))) {
@@ -305,7 +328,8 @@ static void say_odd_word(struct decider *decider, struct container *container, c
 }
 
 /* Written before the incarnation that runs was started, and held back on its way. Both times are of one host,
- * whose clock may have been set back between them: for longer than a TTL that is not believed. */
+ * whose clock may have been set back between them: for longer than a TTL that is not believed. One that is
+ * cut to seconds may be of the very second of the start, and of either life: the next one tells. */
 static bool is_of_the_last_life(const struct decider *decider, const struct container *container,
                                 const struct heartbeat *beat)
 {
@@ -313,7 +337,7 @@ static bool is_of_the_last_life(const struct decider *decider, const struct cont
     return container->host && beat->timestamp.ms != 0 &&
            mono_diff(decider->now, container->incarnation_at) <= decider->config->heartbeat_ttl_ms &&
            timestamp_parse(container->incarnation, strlen(container->incarnation), &started) == 0 &&
-           beat->timestamp.ms + 999 < started.ms; /* it may be cut to seconds */
+           beat->timestamp.ms < started.ms;
 }
 
 static bool take_services_beat(struct decider *decider, const struct heartbeat *beat)
@@ -361,8 +385,14 @@ static void take_entry(struct decider *decider, struct host *host, const struct 
         return;
     }
     struct container *container = liveness_find(&decider->liveness, beat->container);
-    bool is_new = !container;
-    if (is_new) {
+    struct container *renamed = container ? NULL : liveness_find_id(host, beat->container_id);
+    if (renamed && is_old_word(renamed, host, beat, false)) {
+        renamed->round = host->round; /* by its name of before */
+        return;
+    }
+    if (renamed) {
+        container = rename_container(decider, renamed, beat->container);
+    } else if (!container) {
         container = add_container(decider, beat->container);
     }
     if (!decider_names_claim(decider, container, host, is_alive_word(beat))) {

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "controller/core/decider_budget.h"
 #include "controller/core/decider_step.h"
 
 static bool will_docker_act(const struct container *container)
@@ -38,9 +39,17 @@ static struct policy_event death_event(const struct container *container)
 
 static void step_running(struct decider *decider, struct container *container, const struct news *news)
 {
-    struct policy_event event = {.kind = EVENT_RUNNING, .maker = news->maker, .age_ms = news->age_ms};
+    struct policy_event event = {.kind = EVENT_RUNNING,
+                                 .maker = news->maker,
+                                 .age_ms = news->age_ms,
+                                 .is_late = news->is_late,
+                                 .random = news->is_late ? decider_step_random(decider) : 0};
     container->is_docker_held = false;
     decider_step_event(decider, container, &event);
+    if (news->is_late && container->stored) {
+        container->stored->last_completed_at = decider->wall;
+        decider_budget_store(decider, container, 0);
+    }
 }
 
 static void judge_dead(struct decider *decider, struct container *container, const struct news *news)
@@ -61,6 +70,9 @@ static void judge_dead(struct decider *decider, struct container *container, con
 static void judge_word(struct decider *decider, struct container *container, bool is_new_beat)
 {
     const struct policy_memory *policy = &container->policy;
+    if (container->state == CONTAINER_RUNNING && container->agent_status == BEAT_STOPPING) {
+        decider_step_kind(decider, container, EVENT_STOPPING); /* whatever it says of itself on its way out */
+    }
     if (container->health == HEALTH_UNHEALTHY) {
         decider_step_kind(decider, container, EVENT_SICK);
         return;

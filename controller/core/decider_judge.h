@@ -9,6 +9,7 @@ struct news {
     bool is_new_incarnation;
     bool is_new_beat;        /* a beat that was not counted before */
     bool is_first_since_gap; /* the host was not observed for a while before it */
+    bool is_late;            /* the incarnation was made by a command that was given up before */
     enum start_maker maker;
     int64_t age_ms; /* of the incarnation; -1: not known */
 };

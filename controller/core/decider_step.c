@@ -9,6 +9,7 @@
 #include "controller/core/decider_budget.h"
 #include "controller/core/decider_edges.h"
 #include "controller/core/decider_gates.h"
+#include "controller/core/decider_hold.h"
 #include "controller/core/decider_input.h"
 #include "controller/core/decider_names.h"
 #include "controller/core/decider_say.h"
@@ -421,6 +422,27 @@ void decider_step_renew(struct decider *decider, struct container *container)
     container->app_status = BEAT_UNKNOWN;
     memset(container->docker_starts, 0, sizeof container->docker_starts);
     decider_step_rearm(decider, container);
+}
+
+void decider_step_rename(struct decider *decider, struct container *container, const char *name)
+{
+    cleanup_free char *old = memory_copy_text(container->name);
+    say_removed(decider, container);
+    liveness_rename(&decider->liveness, container, name);
+    decider_say_line(decider, container, ACTION_INFO, "Container %s is called %s now", old, name);
+    container->policy.is_closing_due = false;
+    container->is_recreate_said = false;
+    container->announced_gate = GATE_N;
+    container->written = 0; /* under this name it was not */
+    container->spec_print = 0;
+    container->is_app_written = container->is_agent_written = false;
+    if (container->stored) {
+        if (!decider_attempt_rename(decider, container)) {
+            decider_budget_store(decider, container, 0);
+        }
+        decider_budget_forget_name(decider, container, old);
+    }
+    decider_hold_apply(decider, container);
 }
 
 /* ---- the regular check ---- */

@@ -12,6 +12,10 @@ void decider_step_kind(struct decider *decider, struct container *container, enu
 /* A fresh look at a container that has another id now: nothing of the old one is kept. */
 void decider_step_renew(struct decider *decider, struct container *container);
 
+/* It is called otherwise now. Its budget, what it suffers from and a command on its way go with it; what was
+ * said aloud under its old name is closed, and holds are by name. */
+void decider_step_rename(struct decider *decider, struct container *container, const char *name);
+
 /* We were not fit to judge, and are not until the tilt is over: what was counted so far is dropped. */
 void decider_step_tilt(struct decider *decider);
 

@@ -75,7 +75,8 @@ void decider_told_keep(struct decider *decider)
 
 void decider_told_recall(struct decider *decider, struct container *container)
 {
-    struct told *told = decider->told ? find(decider, container->name) : NULL;
+    /* One that follows forgets all containers before it leads again, and this with them. */
+    struct told *told = decider->told && !decider->is_following ? find(decider, container->name) : NULL;
     if (!told) {
         return;
     }

@@ -23,7 +23,8 @@ void leadership_init(struct leadership *leadership, int64_t lease_ms, int64_t wo
 void leadership_redis(struct leadership *leadership, bool has_redis, struct mono now)
 {
     leadership->has_redis = has_redis;
-    bool must_wait = leadership->role == ROLE_STANDBY && leadership->has_seen_other;
+    bool has_led_before_other = leadership->granted != 0 && leadership->known > leadership->granted;
+    bool must_wait = leadership->role == ROLE_STANDBY && (leadership->has_seen_other || has_led_before_other);
     if (has_redis) {
         leadership->may_take_at = must_wait ? mono_add(now, wait_ms(leadership)) : now;
     }

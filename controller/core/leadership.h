@@ -80,8 +80,9 @@ enum leader_role leadership_look(struct leadership *leadership, struct mono now)
 /* Commands may leave before this moment, without another look; 0: none may. */
 struct mono leadership_until(const struct leadership *leadership);
 
-/* A lease that is free may be asked for. One who saw another lead waits a whole lease, and at least 8 s,
- * after Redis came back: the last leader goes first, and hands on the attempts that it made without Redis. */
+/* A lease that is free may be asked for. One who saw another lead, or hears from agents that one did after
+ * it, waits a whole lease, and at least 8 s, after Redis came back: the last leader goes first, and hands on
+ * the attempts that it made without Redis. */
 bool leadership_may_take(const struct leadership *leadership, struct mono now);
 
 /* For the request: the epoch to go on under; 0: a new one. */

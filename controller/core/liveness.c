@@ -156,6 +156,27 @@ void liveness_remove(struct liveness *liveness, struct container *container)
     free(entry_of(container));
 }
 
+void liveness_rename(struct liveness *liveness, struct container *container, const char *name)
+{
+    struct container_entry *entry = entry_of(container);
+    HASH_DELETE(by_name, liveness->tables->by_name, entry);
+    free(container->name);
+    container->name = memory_copy_text(name);
+    HASH_ADD_KEYPTR(by_name, liveness->tables->by_name, container->name, strlen(container->name), entry);
+    note_members(container);
+}
+
+struct container *liveness_find_id(const struct host *host, const char *id)
+{
+    for (struct container *each = host->containers; id[0] && each; each = each->host_next) {
+        bool is_likely = each->container_id[0] == id[0] && each->container_id[1] == id[1]; /* most are not */
+        if (is_likely && strcmp(each->container_id, id) == 0) {
+            return each;
+        }
+    }
+    return NULL;
+}
+
 struct container *liveness_first(const struct liveness *liveness)
 {
     return liveness->tables->by_name ? &liveness->tables->by_name->container : NULL;

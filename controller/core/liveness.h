@@ -172,6 +172,8 @@ struct container *liveness_find_by_key(const struct liveness *liveness, const ch
                                        const char *instance);
 struct container *liveness_add(struct liveness *liveness, const char *name);
 void liveness_remove(struct liveness *liveness, struct container *container);
+void liveness_rename(struct liveness *liveness, struct container *container, const char *name);
+struct container *liveness_find_id(const struct host *host, const char *id); /* a walk; NULL: none has it */
 struct container *liveness_first(const struct liveness *liveness);
 struct container *liveness_next(const struct container *container);
 

@@ -40,6 +40,16 @@ static void renew_budget(struct policy_memory *memory)
     memory->next_attempt_at = (struct mono){0};
 }
 
+static void complete(const struct policy_terms *terms, struct policy_memory *memory,
+                     const struct policy_event *event, struct mono now)
+{
+    int64_t delay_ms = policy_backoff_ms(terms, memory->attempts);
+    double share = (double)event->random / (double)UINT32_MAX;
+    delay_ms += (int64_t)((double)delay_ms * (double)terms->jitter_pct / 100.0 * share);
+    memory->next_attempt_at = mono_add(now, delay_ms);
+    memory->is_sent = false;
+}
+
 /* While it is watched: the start deadline, Docker's HEALTHCHECK with a grace of its own, the stable time. */
 static struct mono watch_wake(const struct policy_terms *terms, const struct policy_memory *memory)
 {
@@ -76,6 +86,9 @@ static struct policy_verdict begin_at(const struct policy_terms *terms, struct p
 static struct policy_verdict begin(const struct policy_terms *terms, struct policy_memory *memory,
                                    const struct policy_event *event, struct mono now)
 {
+    if (event->is_late) {
+        complete(terms, memory, event, now);
+    }
     return begin_at(terms, memory, event->kind == EVENT_RUNNING ? event->age_ms : 0, POLICY_NOTHING,
                     "started", now);
 }
@@ -518,16 +531,6 @@ static struct policy_verdict open(const struct policy_terms *terms, struct polic
 }
 
 /* ---- outcomes ---- */
-
-static void complete(const struct policy_terms *terms, struct policy_memory *memory,
-                     const struct policy_event *event, struct mono now)
-{
-    int64_t delay_ms = policy_backoff_ms(terms, memory->attempts);
-    double share = (double)event->random / (double)UINT32_MAX;
-    delay_ms += (int64_t)((double)delay_ms * (double)terms->jitter_pct / 100.0 * share);
-    memory->next_attempt_at = mono_add(now, delay_ms);
-    memory->is_sent = false;
-}
 
 static struct policy_verdict done(const struct policy_terms *terms, struct policy_memory *memory,
                                   const struct policy_event *event, struct mono now)

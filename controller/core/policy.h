@@ -112,6 +112,7 @@ struct policy_event {
     enum policy_event_kind kind;
     enum start_maker maker;     /* RUNNING */
     int64_t age_ms;             /* RUNNING: since the incarnation's start; -1: not known */
+    bool is_late;               /* RUNNING: made by a command that was given up: its attempt completes now */
     enum stop_class stop_class; /* DIED */
     bool has_exit_code;         /* DIED */
     int exit_code;
@@ -120,7 +121,7 @@ struct policy_event {
     enum unchanged_kind unchanged;
     struct mono until;        /* REFUSED: look again then */
     const char *reason;       /* REFUSED, HOLD, PAUSED, UNCHANGED, BROKEN: lives for ever */
-    uint32_t random;          /* DONE, UNCHANGED, BROKEN: for the jitter */
+    uint32_t random;          /* DONE, UNCHANGED, BROKEN, a late RUNNING: for the jitter */
     enum failure_cause cause; /* STALE: one of the last two */
 };
 

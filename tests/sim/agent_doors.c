@@ -32,6 +32,7 @@ static bool port_find(void *arg, const char *name, struct command_facts *out)
     const char *why;
     *out = (struct command_facts){.state = container->state,
                                   .stop_class = container->stop_class,
+                                  .is_stopping = container->is_stopping,
                                   .is_docker_restarting = container->is_docker_restarting,
                                   .is_engine_up = event_stream_is_up(node->agent.stream)};
     memory_set_text(out->container_id, sizeof out->container_id, container->id);
@@ -245,11 +246,13 @@ static void serve(struct agent_node *node, const struct rpc_query *query, struct
         struct command_job *job;
         answer->bytes = command_desk_answer(node->desk, query->bytes, query->len, &answer->len, &job);
         check_note_command(node->host, &query->command, job != NULL);
+        check_note_epoch(node->host, query->command.epoch);
         if (job) {
             command_runner_begin(node->runner, job);
             keep_ticking(node);
         }
     }
+    check_note_epoch(node->host, query->epoch);
     memory_set_text(answer->agent, sizeof answer->agent, node->agent.id);
     answer->change = agent_change(&node->agent);
     answer->epoch = command_runner_epoch(node->runner);
@@ -295,6 +298,7 @@ void agent_doors_open(struct agent_node *node)
         memcpy(copy, image, len);
     }
     node->runner = command_runner_new(&ports, node->docker->host, copy, len);
+    check_forget_epochs(node->host, command_runner_epoch(node->runner));
     struct command_desk_options desk = {.runner = node->runner,
                                         .host = node->docker->host,
                                         .agent = node->agent.id,

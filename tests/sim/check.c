@@ -37,7 +37,9 @@ struct invariant invariants[INVARIANTS + 1] = {
     {15, "Redis outages of any kind restart nothing", "as 14, after a fault of Redis", 0},
     {16, "Lost agents: no commands there, one alert an episode", "at each command and AGENT_LOST", 0},
     {17, "Controller restart or failover with all healthy: no commands; two leaders never both act",
-     "as 14, after a controller starts or begins to lead; at each act: its epoch is none that was passed", 0},
+     "as 14, after a controller starts or begins to lead; at each act: no higher epoch was heard before it "
+     "came",
+     0},
     {18, "Clock jumps change nothing; no command for the tilt time",
      "as 14, after a jump or a stall; each command in the half minute after one", 0},
     {19, "Breaker open: at most one canary, no other running container; few never open it; it closes",

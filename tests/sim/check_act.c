@@ -10,18 +10,29 @@
 struct known_command {
     struct command command;
     int host, acts;
+    uint64_t passed; /* the highest epoch that its agent had heard when it came */
     int64_t received_at;
 };
 
 enum { KNOWN_MAX = 512 };
 static struct known_command known[KNOWN_MAX];
 static size_t known_count;
-static uint64_t acted_epoch[HOSTS_MAX]; /* the highest that an agent acted under */
+static uint64_t heard_epoch[HOSTS_MAX]; /* the highest that an agent heard */
 
 void check_act_begin(void)
 {
     known_count = 0;
-    memset(acted_epoch, 0, sizeof acted_epoch);
+    memset(heard_epoch, 0, sizeof heard_epoch);
+}
+
+void check_note_epoch(int host, uint64_t epoch)
+{
+    heard_epoch[host] = epoch > heard_epoch[host] ? epoch : heard_epoch[host];
+}
+
+void check_forget_epochs(int host, uint64_t epoch)
+{
+    heard_epoch[host] = epoch;
 }
 
 void check_note_command(int host, const struct command *command, bool is_job)
@@ -30,7 +41,7 @@ void check_note_command(int host, const struct command *command, bool is_job)
         return;
     }
     struct known_command *place = &known[known_count++ % KNOWN_MAX];
-    *place = (struct known_command){*command, host, 0, sim->now};
+    *place = (struct known_command){*command, host, 0, heard_epoch[host], sim->now};
 }
 
 static struct known_command *last_command_for(const struct box *box)
@@ -71,10 +82,8 @@ void check_act(struct box *box, const char *started_at, enum command_op act)
         return;
     }
     command->acts++;
-    uint64_t *epoch = &acted_epoch[box->docker->index];
-    INV(17, command->command.epoch >= *epoch, "%s is touched under epoch %llu, behind %llu", box->name,
-        (unsigned long long)command->command.epoch, (unsigned long long)*epoch);
-    *epoch = command->command.epoch > *epoch ? command->command.epoch : *epoch;
+    INV(17, command->command.epoch >= command->passed, "%s is touched under epoch %llu, behind %llu",
+        box->name, (unsigned long long)command->command.epoch, (unsigned long long)command->passed);
     INV(9, command->acts <= 1, "one command changed %s %d times", box->name, command->acts);
     bool is_race = sim->now - box->started_ms < 1000;
     INV(9, is_race || strcmp(command->command.expect_started_at, started_at) == 0,

@@ -126,7 +126,11 @@ void check_after_cooldown(void *arg)
     /* Started anew by Docker meanwhile, it begins with fresh grace when the cooldown is over. */
     bool is_patient =
         box->grace_label_ms > 0 && box->started_ms > box->cooldown_until - sim->policy.cooldown_ms;
-    bool is_fair = check_may_restart(box) && is_bad && is_calm && !is_patient &&
+    /* Read again by a clock that was set back meanwhile, or by another one's, it may begin anew. */
+    int64_t begun = box->cooldown_until - sim->policy.cooldown_ms;
+    bool is_apart = sim->controller_wall_offset[0] != sim->controller_wall_offset[1];
+    bool is_reread = sim->led_at > begun && (sim->clock_jumped_at > begun || is_apart);
+    bool is_fair = check_may_restart(box) && is_bad && is_calm && !is_patient && !is_reread &&
                    sim->now - sim->last_fault_at > 200000 && box->sends[0] < box->cooldown_until;
     if (is_fair && box->cooldown_until != 0 && box->cooldown_until <= sim->now - 170000) {
         INV(22, false, "%s still fails %lld s after its cooldown, and nobody tries again", box->name,

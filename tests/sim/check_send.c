@@ -11,7 +11,8 @@
 
 static const int64_t GOOD_WINDOW_MS = 60000; /* so long after it got well a command may still be on its way */
 static const int64_t OUTCOME_MS = 60000;     /* beside the stop timeout; as in decider_attempt.c */
-static const int64_t BLAME_MS = 330000;      /* so long after a disturbance a command may come of it */
+static const int64_t LOST_MS = 60000;   /* so long after a loss the last leader was not there to mend it */
+static const int64_t BLAME_MS = 330000; /* so long after a disturbance a command may come of it */
 
 static int64_t backoff_ms(int64_t attempt)
 {
@@ -181,6 +182,7 @@ static void complete(struct box *box, bool is_given_back)
         memmove(box->sends, box->sends + 1, sizeof box->sends - sizeof box->sends[0]);
         box->send_count--;
         box->is_given_back = true;
+        box->followed_ns = 0; /* it has not followed yet */
         check_many_given_back(box);
     }
 }
@@ -216,22 +218,26 @@ void check_told(const char *command_hex, enum answer_code code)
 
 /* ---- budgets ---- */
 
-void check_count(const char *container, int64_t count, bool is_forgotten)
+void check_count(int controller, const char *container, int64_t count, bool is_forgotten)
 {
     struct box *box = sim_box(container);
     (void)is_forgotten;
-    if (!box) {
-        return;
+    if (!box || controller != sim->leader) {
+        return; /* what one that leads no more believes is asked by nobody */
     }
     if (count < box->last_count) {
-        bool is_stable = box->good_since != 0 && sim->now - box->steady_since >= sim->policy.stable_ms - 2000;
+        /* So short a silence is heard by nobody yet. */
+        bool is_unheard = box->state == CONTAINER_RUNNING && sim->now - box->bad_at < check_silence_ms();
+        bool is_stable = (box->good_since != 0 || is_unheard) &&
+                         sim->now - box->steady_since >= sim->policy.stable_ms - 2000;
         bool is_cooled = box->cooldown_until != 0 && sim->now >= box->cooldown_until - 2000;
         bool by_operator = box->reset_at > 0 || box->started_by_operator_at > 0;
         bool is_unsent = count == box->last_count - 1 && box->last_attempt != box->last_count;
         bool is_back = count == box->last_count - 1 && box->is_given_back;
         bool is_new = box->send_count == 0;
-        bool is_unseen =
-            box->docker->is_hanging || !agent_node_sees(box->docker->index); /* as far as it knows */
+        int host = box->docker->index; /* as far as its agent knows */
+        bool is_unseen = box->docker->is_hanging || !agent_node_sees(host) ||
+                         agent_node_process(host)->stalled_until > sim->now;
         INV(6, is_unseen || is_stable || is_cooled || by_operator || is_unsent || is_back || is_new,
             "the count of %s fell from %d to %lld", box->name, box->last_count, (long long)count);
         box->is_given_back = false;
@@ -240,6 +246,18 @@ void check_count(const char *container, int64_t count, bool is_forgotten)
         inv_met(6);
     }
     box->last_count = (int)count;
+}
+
+void check_lost_budgets(void)
+{
+    if (sim->now - redis_lost_at > LOST_MS) {
+        return;
+    }
+    for (int i = 0; i < sim->box_count; i++) {
+        struct box *box = sim->boxes[i];
+        box->last_count = box->send_count = 0;
+        box->cooldown_until = 0;
+    }
 }
 
 void check_note_reset(struct box *box)

@@ -62,13 +62,13 @@ static void perform(struct controller_node *node, const struct action *action)
         sim_say("%s: %s", node->name, action->text);
         break;
     case ACTION_STORE:
-        check_count(action->container, action->state->attempt_count, false);
+        check_count(node->index, action->container, action->state->attempt_count, false);
         hold_watch_want(node->holds, action->container, action->service, action->host);
         hold_watch_flush(node->holds);
         restart_store_save(node->store, action->container, action->token, action->state);
         break;
     case ACTION_FORGET:
-        check_count(action->container, 0, true);
+        check_count(node->index, action->container, 0, true);
         restart_store_forget(node->store, action->container);
         break;
     case ACTION_SEND:
@@ -100,6 +100,7 @@ static void on_tick(void *arg)
 {
     struct controller_node *node = arg;
     node->tick_at = INT64_MAX;
+    leader_lease_look(node->lease);
     decider_tick(node->decider, (struct mono){sim->now}, controller_node_wall(node));
     controller_node_perform(node);
 }
@@ -189,6 +190,10 @@ static void on_leading(void *arg, enum lease_grant grant)
 {
     struct controller_node *node = arg;
     sim_say("%s leads under epoch %llu", node->name, (unsigned long long)leader_lease_epoch(node->lease));
+    sim->led_at = sim->now;
+    if (sim->leader != node->index) {
+        check_lost_budgets();
+    }
     if (sim->leader != node->index || grant == GRANT_TAKEN) {
         sim->leader = node->index;
         sim->controller_started_at = sim->now;
@@ -413,7 +418,9 @@ void controller_node_start(int controller)
     node->is_performing = false;
     controller_node_perform(node);
     sim->current = NULL;
-    sim->controller_started_at = sim->now;
+    if (controller == sim->leader || !nodes[sim->leader].runs) {
+        sim->controller_started_at = sim->now; /* a standby disturbs nobody */
+    }
     sim_say("%s starts", node->name);
 }
 

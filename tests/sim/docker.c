@@ -90,15 +90,22 @@ static bool is_named_in(const char *list, const char *name)
     return false;
 }
 
+/* A daemon starts many within a millisecond, one after the other; and whoever did not see them start goes by
+ * the host's clock, which may have been set back between them. */
+static bool is_started_later(const struct box *one, const struct box *other)
+{
+    return one->started_ms > other->started_ms || one->started_ns > other->started_ns;
+}
+
 bool docker_is_stale(const struct box *box)
 {
     const struct box *parent = box->parent >= 0 ? sim->boxes[box->parent] : NULL;
     if (parent && !parent->is_removed && parent->state == CONTAINER_RUNNING &&
-        parent->started_ms > box->started_ms) {
+        is_started_later(parent, box)) {
         return true;
     }
     for (const struct box *each = box->depends_on[0] ? box->docker->boxes : NULL; each; each = each->next) {
-        bool is_later = !each->is_removed && each != box && each->started_ms > box->started_ms;
+        bool is_later = !each->is_removed && each != box && is_started_later(each, box);
         if (is_later && is_named_in(box->depends_on, each->name)) {
             return true;
         }

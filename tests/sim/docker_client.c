@@ -187,14 +187,19 @@ static struct box *find(const struct docker *docker, const char *id)
     return box && box->docker == docker && !box->is_removed ? box : NULL;
 }
 
+/* As the Engine tells it; it has a time for one that never ran, too. */
+static const char *started_text(const struct box *box)
+{
+    return box->started_at[0] ? box->started_at : "0001-01-01T00:00:00Z";
+}
+
 static void fill_facts(const struct box *box, struct engine_container *out)
 {
     memory_set_text(out->id, sizeof out->id, box->id);
     memory_set_text(out->name, sizeof out->name, box->name);
     out->state = box->state;
     out->health = box->health;
-    memory_set_text(out->started_at, sizeof out->started_at,
-                    box->started_at[0] ? box->started_at : "0001-01-01T00:00:00Z");
+    memory_set_text(out->started_at, sizeof out->started_at, started_text(box));
     out->started_ns = box->started_ns;
     out->finished_ns = box->finished_ns;
     out->pid = docker_has_process(box) ? 1000 + box->index : 0;
@@ -297,7 +302,7 @@ static void act_now(void *arg)
         acted(box, false);
         return;
     }
-    check_act(box, box->started_at, kind == CALL_START ? OP_START : OP_RESTART);
+    check_act(box, started_text(box), kind == CALL_START ? OP_START : OP_RESTART);
     if (kind == CALL_RESTART) {
         docker_begin_stop(box, stop_ms, true, false, acted, box);
         return;

@@ -86,7 +86,7 @@ static void controller_crash(const struct fault *fault)
         controller_node_process(controller)->effects_left = fault->b;
     } else {
         controller_node_stop(controller);
-        sim->controller_started_at = sim->now;
+        sim->controller_started_at = controller == sim->leader ? sim->now : sim->controller_started_at;
     }
     faults_end_after(fault, fault->a, controller_back);
 }
@@ -106,8 +106,12 @@ static void cut_over(const struct fault *fault)
 
 static void cut(const struct fault *fault, bool is_cut, bool is_frozen, int noise)
 {
+    bool is_leaders = fault->kind == FAULT_CUT_RPC && fault->b == 2;
     for (int controller = 0; controller < sim->plan->controllers; controller++) {
         struct link_state *link = &sim->links[controller][fault->host];
+        if (is_leaders && controller != sim->leader) {
+            continue;
+        }
         link->is_cut = is_cut;
         link->is_frozen = is_frozen;
         link->loss = noise;
@@ -338,13 +342,18 @@ static void f_stall(const struct fault *fault)
 {
     struct process *process =
         fault->b == 1 ? agent_node_process(fault->host) : controller_node_process(sim->leader);
+    bool runs = fault->b == 1 ? agent_node_runs(fault->host) : controller_node_runs(sim->leader);
     int64_t until = sim->now + fault->a;
+    if (!runs) {
+        return; /* who is not there cannot stand still */
+    }
     process->stalled_until = until > process->stalled_until ? until : process->stalled_until;
     sim->stall_until = sim->now + fault->a;
     if (fault->b == 1) {
         sim->agent_back_at[fault->host] = sim->now + fault->a;
         docker_unsettle_stops(sim->dockers[fault->host]);
     } else if (fault->a > TILTING_MS) {
+        sim->tilting_at = sim->now;
         sim->tilted_at = process->stalled_until;
         sim->tilted = sim->leader;
     }
@@ -357,7 +366,7 @@ static void f_clock_jump(const struct fault *fault)
     sim->clock_jumped_at = sim->now;
     bool is_leaders = fault->b != 1 && fault->host % sim->plan->controllers == sim->leader;
     if (is_leaders && (fault->a > TILTING_MS || fault->a < -TILTING_MS)) {
-        sim->tilted_at = sim->now;
+        sim->tilting_at = sim->tilted_at = sim->now;
         sim->tilted = sim->leader;
     }
     inv_met(18);
@@ -402,7 +411,7 @@ static void f_redis_failover(const struct fault *fault)
 
 static void f_cut_rpc(const struct fault *fault)
 {
-    cut(fault, fault->b != 1, fault->b == 1, 0);
+    cut(fault, fault->b == 0, fault->b != 0, 0);
 }
 
 static void f_noisy_rpc(const struct fault *fault)

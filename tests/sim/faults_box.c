@@ -6,6 +6,7 @@
 #include "common/memory.h"
 #include "proto/hold.h"
 #include "proto/keys.h"
+#include "tests/sim/docker.h"
 #include "tests/sim/faults.h"
 
 void faults_heal(const struct fault *fault)
@@ -59,7 +60,9 @@ static void stop(struct box *box)
     }
     bool is_ours = box->in_flight_id[0] != '\0' && box->in_flight_until > sim->now;
     box->is_operator_stopped = box->is_stop_told = true;
-    box->is_stop_seen = agent_node_sees(box->docker->index) && !is_ours && !box->docker->is_hanging;
+    int host = box->docker->index;
+    bool is_watching = agent_node_sees(host) && agent_node_process(host)->stalled_until <= sim->now;
+    box->is_stop_seen = is_watching && !is_ours && !box->docker->is_hanging;
     box->stopped_at = sim->now;
     docker_stop(box, 10000);
 }
@@ -118,6 +121,7 @@ static void recreate(struct box *box)
     new->in_flight_id[0] = new->last_id[0] = '\0';
     new->bad_at = new->created_at = sim->now;
     box->successor = new->index;
+    docker_emit(new, "create", 0, -1);
     docker_start(new, "operator");
 }
 
@@ -138,11 +142,13 @@ void faults_release(const struct fault *fault)
     if (!box) {
         return;
     }
+    if (!redis_is_there()) {
+        faults_end_after(fault, 1000, faults_release); /* who cannot delete the key tries again */
+        return;
+    }
     char key[KEY_SIZE];
     key_hold(key, "container", box->name);
-    if (redis_is_there()) {
-        redis_delete(key);
-    }
+    redis_delete(key);
     box->is_held = false;
     box->released_at = sim->released_any_at = sim->now;
 }
@@ -267,8 +273,8 @@ static void f_rename(struct box *box, const struct fault *fault)
         docker_rename(box, name);
         box->is_allowed = name_patterns_match(&sim->allow, box->name);
         box->is_denied = name_patterns_match(&sim->deny, box->name);
-        box->last_count = box->send_count = 0; /* the policy's key is the name */
-        box->cooldown_until = 0;
+        box->is_held = false; /* holds are by name; budgets go with the id */
+        box->released_at = sim->released_any_at = sim->now;
     }
 }
 

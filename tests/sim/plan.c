@@ -151,20 +151,23 @@ static void draw_faults(struct plan *plan, struct dice *dice, size_t count)
 
 void plan_add_controller(struct plan *plan, int64_t hours)
 {
-    static const enum fault_kind kinds[] = {FAULT_CONTROLLER_CRASH, FAULT_STALL, FAULT_CUT_REDIS};
+    static const enum fault_kind kinds[] = {FAULT_CONTROLLER_CRASH, FAULT_STALL, FAULT_CUT_REDIS,
+                                            FAULT_CUT_RPC};
     struct dice dice = dice_of(plan->seed, 5);
     plan->controllers = 2;
     size_t count = (size_t)dice_range(&dice, 1, 1 + hours);
     plan->faults = memory_grow(plan->faults, plan->fault_count + count, sizeof *plan->faults);
     for (size_t i = 0; i < count; i++) {
-        enum fault_kind kind = kinds[dice_below(&dice, 3)];
+        enum fault_kind kind = kinds[dice_below(&dice, 4)];
         plan->faults[plan->fault_count++] =
             (struct fault){.at = dice_range(&dice, 300000, plan->duration_ms - 600000),
                            .kind = kind,
                            .host = (int)dice_below(&dice, 2), /* which of them */
                            .box = -1,
                            .a = draw_length(&dice),
-                           .b = kind == FAULT_CUT_REDIS};
+                           .b = kind == FAULT_CUT_REDIS ? 1
+                                : kind == FAULT_CUT_RPC ? 2
+                                                        : 0};
     }
     qsort(plan->faults, plan->fault_count, sizeof *plan->faults, by_time);
 }

@@ -29,7 +29,9 @@ static struct server {
     struct key *keys;
     struct key *replica; /* what it had at the last snapshot */
     bool is_up, is_hanging, is_readonly;
-    int64_t loading_until, latency_ms, unhang_at;
+    int64_t loading_until, latency_ms;
+    struct pending **waiting; /* what arrived while it hangs, in order */
+    size_t waiting_count;
     char run_id[24];
     uint64_t life, next_serial;
     size_t holds; /* keys of holds */
@@ -38,7 +40,7 @@ static struct server {
     struct redis_link *links;
 } server;
 
-int64_t redis_disturbed_at;
+int64_t redis_disturbed_at, redis_lost_at;
 
 struct redis_reply {
     enum redis_reply_type type;
@@ -579,18 +581,23 @@ static int64_t other_controllers(const char *set, const char *id, int64_t lease_
 static void run_lease(struct pending *pending)
 {
     char **argv = pending->argv;
-    const char *token = argv[6];
-    uint64_t epoch = strtoull(argv[7], NULL, 10), floor = strtoull(argv[8], NULL, 10);
-    int64_t lease_ms = atoll(argv[9]);
-    int64_t others = other_controllers(argv[5], argv[11], lease_ms);
+    const char *token = argv[7];
+    uint64_t epoch = strtoull(argv[8], NULL, 10), floor = strtoull(argv[9], NULL, 10);
+    int64_t lease_ms = atoll(argv[10]);
+    int64_t others = other_controllers(argv[5], argv[12], lease_ms);
     struct redis_doc *held = redis_get(argv[3]);
     bool is_ours = held && held->kind == DOC_TEXT && strstr(held->text, token);
     if (held && !is_ours) {
         set_list(&pending->reply, 0, 1000, held->text, 0, false);
         return;
     }
-    if (!is_ours && strcmp(argv[10], "1") != 0) {
+    if (!is_ours && strcmp(argv[11], "1") != 0) {
         set_list(&pending->reply, 0, 0, "", 0, false);
+        return;
+    }
+    const struct redis_doc *marker = redis_get(argv[6]);
+    if (!is_ours && argv[15][0] && (!marker || strcmp(marker->text, argv[15]) != 0)) {
+        set_list(&pending->reply, -1, 0, marker ? marker->text : NULL, 0, false);
         return;
     }
     const struct redis_doc *doc = redis_get(argv[4]);
@@ -602,7 +609,7 @@ static void run_lease(struct pending *pending)
         int len = snprintf(text, sizeof text, "%llu", (unsigned long long)epoch);
         redis_put(argv[4], redis_doc_text(text, (size_t)len), 0);
     }
-    int len = snprintf(text, sizeof text, "%s%llu%s", argv[12], (unsigned long long)epoch, argv[13]);
+    int len = snprintf(text, sizeof text, "%s%llu%s", argv[13], (unsigned long long)epoch, argv[14]);
     redis_put(argv[3], redis_doc_text(text, (size_t)len), lease_ms);
     set_list(&pending->reply, 1, (int64_t)epoch, NULL, others, is_ours);
 }
@@ -626,7 +633,7 @@ static void execute(struct pending *pending)
         redis_delete(pending->argv[1]);
     } else if (strcmp(name, "TYPE") == 0) {
         set_status(reply, redis_get(pending->argv[1]) ? "string" : "none");
-    } else if (strcmp(name, "EVAL") == 0 && pending->argc == 14) {
+    } else if (strcmp(name, "EVAL") == 0 && pending->argc == 16) {
         run_lease(pending);
     } else {
         set_failure(reply, "ERR unknown command");
@@ -649,6 +656,22 @@ static void on_timeout(void *arg)
     go_down(pending->link, "a command got no answer");
 }
 
+static void on_arrival(void *arg);
+
+static void wait_for_it(struct pending *pending)
+{
+    server.waiting = memory_grow(server.waiting, server.waiting_count + 1, sizeof *server.waiting);
+    server.waiting[server.waiting_count++] = pending;
+}
+
+static void wait_no_longer(void)
+{
+    for (size_t i = 0; i < server.waiting_count; i++) {
+        sim_at(sim->now, NULL, on_arrival, pending_drop, server.waiting[i]);
+    }
+    server.waiting_count = 0;
+}
+
 static void on_arrival(void *arg)
 {
     struct pending *pending = arg;
@@ -657,8 +680,7 @@ static void on_arrival(void *arg)
         return;
     }
     if (server.is_hanging) {
-        sim_at(server.unhang_at > sim->now ? server.unhang_at + 1 : sim->now + 1000, NULL, on_arrival,
-               pending_drop, pending);
+        wait_for_it(pending);
         return;
     }
     execute(pending);
@@ -792,11 +814,18 @@ void redis_reset(uint64_t seed)
     server.is_up = true;
     server.latency_ms = 1;
     redis_disturbed_at = sim->now;
+    redis_lost_at = INT64_MIN / 2;
     new_run();
 }
 
 void redis_fini(void)
 {
+    for (size_t i = 0; i < server.waiting_count; i++) {
+        pending_drop(server.waiting[i]);
+    }
+    free(server.waiting);
+    server.waiting = NULL;
+    server.waiting_count = 0;
     clear(&server.keys);
     clear(&server.replica);
 }
@@ -805,6 +834,7 @@ void redis_set_up(bool is_up, bool keeps_data)
 {
     redis_disturbed_at = sim->now;
     server.is_hanging = false;
+    wait_no_longer(); /* those of another life are lost */
     if (!is_up) {
         server.is_up = false;
         new_run();
@@ -815,13 +845,14 @@ void redis_set_up(bool is_up, bool keeps_data)
     server.is_readonly = false;
     server.loading_until = sim->now + dice_range(&server.dice, 0, 3000);
     if (!keeps_data) {
+        redis_lost_at = sim->now;
         clear(&server.keys);
     }
 }
 
 void redis_flush(void)
 {
-    redis_disturbed_at = sim->now;
+    redis_disturbed_at = redis_lost_at = sim->now;
     clear(&server.keys);
 }
 
@@ -841,7 +872,9 @@ void redis_set_hanging(bool is_hanging)
 {
     redis_disturbed_at = sim->now;
     server.is_hanging = is_hanging;
-    server.unhang_at = 0;
+    if (!is_hanging) {
+        wait_no_longer();
+    }
 }
 
 void redis_set_readonly(bool is_readonly)
@@ -852,7 +885,7 @@ void redis_set_readonly(bool is_readonly)
 
 void redis_failover(void)
 {
-    redis_disturbed_at = sim->now;
+    redis_disturbed_at = redis_lost_at = sim->now;
     clear(&server.keys);
     server.keys = server.replica;
     server.replica = NULL;

@@ -198,7 +198,8 @@ void sim_run(const struct plan *plan, bool is_verbose, int want, struct sim *out
     sim->want = want;
     sim->dice = dice_of(plan->seed, 3);
     sim->trace = 14695981039346656037u;
-    sim->stall_until = sim->clock_jumped_at = sim->tilted_at = INT64_MIN / 2;
+    sim->stall_until = sim->clock_jumped_at = INT64_MIN / 2;
+    sim->tilting_at = sim->tilted_at = INT64_MIN / 2;
     for (int host = 0; host < HOSTS_MAX; host++) {
         sim->agent_down_at[host] = INT64_MIN / 2;
     }

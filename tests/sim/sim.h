@@ -229,6 +229,7 @@ bool redis_is_linked(const struct process *process);
 void redis_set_linked(const struct process *process, bool is_linked); /* false: silently cut */
 /* Really connected at this moment, and writes are taken. */
 bool redis_link_passes(const struct redis_link *link);
+extern int64_t redis_lost_at;      /* when it last lost data */
 extern int64_t redis_disturbed_at; /* when it last was anything but there, steady and full of its data */
 
 /* ---- disks ---- */
@@ -316,48 +317,48 @@ struct disk *controller_node_disk(int controller);
 
 static const int64_t START_MS = 1000000; /* so that no time of a run is 0 */
 
-#define FAULT_WORDS(X)                                                             \
-    X(KILL, "kill")   /* docker kill */                                            \
-    X(CRASH, "crash") /* exits of itself */                                        \
-    X(OOM, "oom")                                                                  \
-    X(HANG, "hang") /* service silent; with a HEALTHCHECK: unhealthy */            \
-    X(HEAL, "heal") /* it gets well of itself */                                   \
-    X(DEGRADE, "degrade")                                                          \
-    X(CRASH_LOOP, "crash_loop") /* a: how often; b: exit code */                   \
-    X(SLOW_START, "slow_start") /* a: boot ms */                                   \
-    X(FAIL_START, "fail_start") /* a: for so long */                               \
-    X(STOP, "stop")                                                                \
-    X(START, "start")                                                              \
-    X(RESTART, "restart")                                                          \
-    X(REMOVE, "remove")                                                            \
-    X(RECREATE, "recreate")                                                        \
-    X(RENAME, "rename")                                                            \
-    X(PAUSE, "pause")                                                              \
-    X(UNPAUSE, "unpause")                                                          \
-    X(RESET, "reset") /* DEL of its restart key */                                 \
-    X(HOLD, "hold")                                                                \
-    X(RELEASE, "release")                                                          \
-    X(DAEMON_STOP, "daemon_stop") /* a: back after */                              \
-    X(DAEMON_KILL, "daemon_kill")                                                  \
-    X(DAEMON_HANG, "daemon_hang")                                                  \
-    X(HOST_OFF, "host_off")                                                        \
-    X(AGENT_CRASH, "agent_crash") /* a: back after; b: at that effect from now */  \
-    X(CONTROLLER_CRASH, "controller_crash")                                        \
-    X(STALL, "stall")           /* a: ms; b: 0 controller, 1 agent */              \
-    X(CLOCK_JUMP, "clock_jump") /* a: ms, b: 0 controller, 1 host */               \
-    X(REDIS_KILL, "redis_kill") /* a: back after, b: 1 without its data */         \
-    X(REDIS_FLUSH, "redis_flush")                                                  \
-    X(REDIS_EVICT, "redis_evict")                                                  \
-    X(REDIS_HANG, "redis_hang")                                                    \
-    X(REDIS_SLOW, "redis_slow")                                                    \
-    X(REDIS_READONLY, "redis_readonly")                                            \
-    X(REDIS_FAILOVER, "redis_failover")                                            \
-    X(CUT_RPC, "cut_rpc")     /* a: for ms, b: 1: late delivery instead of loss */ \
-    X(CUT_REDIS, "cut_redis") /* of a host's agent; b: 1 of the controller */      \
-    X(NOISY_RPC, "noisy_rpc")                                                      \
-    X(GARBAGE, "garbage")     /* rubbish in a key; a: which */                     \
-    X(FORGED, "forged")       /* unauthenticated bytes at the agent's door */      \
-    X(MASS, "mass")           /* a boxes at once */                                \
+#define FAULT_WORDS(X)                                                                                     \
+    X(KILL, "kill")   /* docker kill */                                                                    \
+    X(CRASH, "crash") /* exits of itself */                                                                \
+    X(OOM, "oom")                                                                                          \
+    X(HANG, "hang") /* service silent; with a HEALTHCHECK: unhealthy */                                    \
+    X(HEAL, "heal") /* it gets well of itself */                                                           \
+    X(DEGRADE, "degrade")                                                                                  \
+    X(CRASH_LOOP, "crash_loop") /* a: how often; b: exit code */                                           \
+    X(SLOW_START, "slow_start") /* a: boot ms */                                                           \
+    X(FAIL_START, "fail_start") /* a: for so long */                                                       \
+    X(STOP, "stop")                                                                                        \
+    X(START, "start")                                                                                      \
+    X(RESTART, "restart")                                                                                  \
+    X(REMOVE, "remove")                                                                                    \
+    X(RECREATE, "recreate")                                                                                \
+    X(RENAME, "rename")                                                                                    \
+    X(PAUSE, "pause")                                                                                      \
+    X(UNPAUSE, "unpause")                                                                                  \
+    X(RESET, "reset") /* DEL of its restart key */                                                         \
+    X(HOLD, "hold")                                                                                        \
+    X(RELEASE, "release")                                                                                  \
+    X(DAEMON_STOP, "daemon_stop") /* a: back after */                                                      \
+    X(DAEMON_KILL, "daemon_kill")                                                                          \
+    X(DAEMON_HANG, "daemon_hang")                                                                          \
+    X(HOST_OFF, "host_off")                                                                                \
+    X(AGENT_CRASH, "agent_crash") /* a: back after; b: at that effect from now */                          \
+    X(CONTROLLER_CRASH, "controller_crash")                                                                \
+    X(STALL, "stall")           /* a: ms; b: 0 controller, 1 agent */                                      \
+    X(CLOCK_JUMP, "clock_jump") /* a: ms, b: 0 controller, 1 host */                                       \
+    X(REDIS_KILL, "redis_kill") /* a: back after, b: 1 without its data */                                 \
+    X(REDIS_FLUSH, "redis_flush")                                                                          \
+    X(REDIS_EVICT, "redis_evict")                                                                          \
+    X(REDIS_HANG, "redis_hang")                                                                            \
+    X(REDIS_SLOW, "redis_slow")                                                                            \
+    X(REDIS_READONLY, "redis_readonly")                                                                    \
+    X(REDIS_FAILOVER, "redis_failover")                                                                    \
+    X(CUT_RPC, "cut_rpc") /* a: for ms, b: 1: late delivery instead of loss; 2: so for the leader alone */ \
+    X(CUT_REDIS, "cut_redis") /* of a host's agent; b: 1 of the controller */                              \
+    X(NOISY_RPC, "noisy_rpc")                                                                              \
+    X(GARBAGE, "garbage")     /* rubbish in a key; a: which */                                             \
+    X(FORGED, "forged")       /* unauthenticated bytes at the agent's door */                              \
+    X(MASS, "mass")           /* a boxes at once */                                                        \
     X(HOST_LOSS, "host_loss") /* agent and both paths away */
 
 #define FAULT_MEMBER(name, word) FAULT_##name,
@@ -446,10 +447,12 @@ struct sim {
     int64_t agent_down_at[HOSTS_MAX];
     int64_t agent_back_at[HOSTS_MAX];
     int64_t controller_started_at, stall_until, clock_jumped_at; /* started: or began to lead */
-    int leader;                                                  /* the controller that last began to lead */
+    int64_t led_at; /* when one last began to lead, or led on after a pause */
+    int leader;     /* the controller that last began to lead */
     int tilted;
-    int64_t tilted_at; /* when controller `tilted` could know that it had stalled, or its clock had jumped */
-    uint64_t trace;    /* a hash of everything that was done */
+    int64_t tilting_at; /* when that stall began, or its clock jumped */
+    int64_t tilted_at;  /* when controller `tilted` could know that it had stalled, or its clock had jumped */
+    uint64_t trace;     /* a hash of everything that was done */
     bool is_verbose, is_ending;
     int64_t released_any_at, last_fault_at;
     int64_t cascades_since;
@@ -504,10 +507,13 @@ void check_told(const char *command_hex, enum answer_code code);
 void check_act(struct box *box, const char *started_at, enum command_op act);
 void check_alert(int controller, const struct alert *alert);
 void check_class(int host, const char *id, enum stop_class class);
-void check_count(const char *container, int64_t count, bool is_forgotten);
+void check_count(int controller, const char *container, int64_t count, bool is_forgotten);
 void check_kill(struct box *box);
 void check_crash(struct box *box);
 void check_death(struct box *box);
+void check_note_epoch(int host, uint64_t epoch);    /* a message under it was heard */
+void check_forget_epochs(int host, uint64_t epoch); /* but for that one, which its agent's disk tells */
+void check_lost_budgets(void); /* another one begins to lead: what Redis lost just now nobody knows */
 void check_note_command(int host, const struct command *command, bool is_job);
 void check_note_reset(struct box *box);
 void check_periodic(void);

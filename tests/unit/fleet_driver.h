@@ -31,6 +31,7 @@ struct fleet {
     int sends, asks, forgets, stores;
     struct command last;
     struct restart_state stored; /* of the last ACTION_STORE, without extras */
+    char stored_name[LIMIT_NAME_SIZE];
     bool was_stored_before_send;
     char *lines[FLEET_LINES];
     size_t line_count;
@@ -83,11 +84,14 @@ static inline void fleet_perform(const struct action *action)
         fleet.stores++;
         fleet.stored = *action->state;
         fleet.stored.extra = NULL;
+        snprintf(fleet.stored_name, sizeof fleet.stored_name, "%s", name);
         decider_stored(fleet.decider, name, token, !fleet.is_store_failing, fleet_now(), fleet_wall());
         break;
     case ACTION_FORGET:
         fleet.forgets++;
-        restart_state_init(&fleet.stored);
+        if (strcmp(name, fleet.stored_name) == 0) {
+            restart_state_init(&fleet.stored);
+        }
         break;
     case ACTION_SEND: {
         char id[LIMIT_COMMAND_ID_SIZE];

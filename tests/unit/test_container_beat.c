@@ -55,6 +55,9 @@ static void the_word_follows_from_the_facts(void **state)
         }
         assert_int_equal(CASES[i].is_up, container_beat_is_up(&container));
     }
+    const struct container asked_to_end = {
+        .state = CONTAINER_RUNNING, .health = HEALTH_UNHEALTHY, .is_stopping = true};
+    assert_int_equal(BEAT_STOPPING, container_beat_status(&asked_to_end));
 }
 
 static void who_writes_the_key(void **state)

@@ -631,6 +631,34 @@ static void our_own_restart_is_nobodys_stop(void **state)
     close_table(&fixture);
 }
 
+/* For the stop timeout and half a minute; not where it is our own restart. */
+static void a_stop_under_way_is_told(void **state)
+{
+    (void)state;
+    for (int is_own = 0; is_own < 2; is_own++) {
+        struct fixture fixture;
+        open_running(&fixture);
+        if (is_own) {
+            container_table_own_command_begin(fixture.table, ID_A);
+        }
+        event(&fixture, ID_A, ENGINE_ACTION_KILL, BORN + 5 * SEC, 15);
+        assert_int_equal(!is_own, look(&fixture, ID_A)->is_stopping);
+        event(&fixture, ID_A, ENGINE_ACTION_HEALTH, BORN + 6 * SEC, HEALTH_UNHEALTHY);
+        pass(&fixture, 39000);
+        assert_int_equal(!is_own, look(&fixture, ID_A)->is_stopping);
+        drain(&fixture);
+        pass(&fixture, 1000); /* it outlived the signal */
+        assert_false(look(&fixture, ID_A)->is_stopping);
+        bool is_removed;
+        const struct container *changed = container_table_next_changed(fixture.table, &is_removed);
+        assert_int_equal(!is_own, changed != NULL);
+        event(&fixture, ID_A, ENGINE_ACTION_KILL, BORN + 70 * SEC, 15);
+        event(&fixture, ID_A, ENGINE_ACTION_DIE, BORN + 71 * SEC, 0);
+        assert_false(look(&fixture, ID_A)->is_stopping);
+        close_table(&fixture);
+    }
+}
+
 static void our_own_restart_that_failed_is_a_failure(void **state)
 {
     (void)state;
@@ -1454,6 +1482,7 @@ int main(void)
         cmocka_unit_test(what_a_new_daemon_stopped_before_we_looked),
         cmocka_unit_test(found_dead_after_a_loss),
         cmocka_unit_test(our_own_restart_is_nobodys_stop),
+        cmocka_unit_test(a_stop_under_way_is_told),
         cmocka_unit_test(our_own_restart_that_failed_is_a_failure),
         cmocka_unit_test(a_command_may_begin_before_its_container_is_known),
         cmocka_unit_test(the_last_command_rides_along),

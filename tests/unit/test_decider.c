@@ -1149,6 +1149,31 @@ static void stopping_alone_is_no_start_timeout(void **state)
     assert_int_equal(0, fleet.sends);
 }
 
+/* 10: on its way out its HEALTHCHECK fails; what still fails when the stop must be over is judged. */
+static void a_stop_under_way_suspends_judgement(void **state)
+{
+    (void)state;
+    for (int is_listed = 0; is_listed < 2; is_listed++) {
+        fleet_begin("web", "");
+        fleet_list("web", RUNNING, "i1", NULL);
+        fleet_say("web", RUNNING, "i1");
+        fleet_go_on(100000, "web", RUNNING, "i1", NULL);
+        for (int i = 0; i < 8; i++) {
+            struct heartbeat word = fleet_word("h1", "web", RUNNING, "i1");
+            word.status = i < 4 ? BEAT_STOPPING : BEAT_UNHEALTHY;
+            word.health = HEALTH_UNHEALTHY;
+            if (is_listed) {
+                fleet_inventory("h1", &word, 1, NULL);
+            } else {
+                fleet_beat(&word);
+            }
+            fleet_run(10000);
+            assert_true(i >= 3 || fleet.sends == 0);
+        }
+        assert_true(fleet.sends > 0);
+    }
+}
+
 /* ---- random histories: what must never be, never is ---- */
 
 struct world {
@@ -1297,6 +1322,7 @@ int main(void)
         cmocka_unit_test_teardown(a_cooldown_that_ends_unheard, end),
         cmocka_unit_test_teardown(a_resend_passes_the_gates_again, end),
         cmocka_unit_test_teardown(stopping_alone_is_no_start_timeout, end),
+        cmocka_unit_test_teardown(a_stop_under_way_suspends_judgement, end),
         cmocka_unit_test_teardown(random_histories, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -274,6 +274,149 @@ static void a_late_command_is_no_operator(void **state)
     assert_int_equal(fleet_look("web").attempts, 0);
 }
 
+/* 4: the backoff counts from when the late one acted, not from when it was given up. */
+static void a_late_command_completes_its_attempt(void **state)
+{
+    (void)state;
+    fleet_settings("web", "");
+    fleet.config.backoff_ms[0] = 15000;
+    fleet_begin_decider();
+    fleet_list("web", CONTAINER_RUNNING, "i1", NULL);
+    fleet_die("web", "i1", STOP_CRASH, 1);
+    fleet.ask_code = ANSWER_ACCEPTED;
+    for (int i = 0; i < 100 && strcmp(fleet_look("web").gate, "backoff") != 0; i++) {
+        fleet_list("web", CONTAINER_EXITED, "i1", NULL);
+        fleet_run(1000);
+    }
+    assert_string_equal(fleet_look("web").gate, "backoff");
+    assert_int_equal(fleet.sends, 1);
+    fleet_run(3000);
+    fleet_say("web", CONTAINER_RUNNING, "i2");
+    int64_t acted_ms = fleet.ms;
+    fleet_run(500);
+    fleet_die("web", "i2", STOP_CRASH, 1);
+    for (int i = 0; i < 600 && fleet.sends == 1; i++) {
+        fleet_run(100);
+    }
+    assert_int_equal(fleet.sends, 2);
+    assert_in_range(fleet.ms - acted_ms, 15000, 18100);
+}
+
+/* What its agent says of the container "web", which is called otherwise now. */
+static struct heartbeat word_renamed(const char *name, enum container_state state, const char *incarnation)
+{
+    struct heartbeat word = fleet_word("h1", name, state, incarnation);
+    snprintf(word.container_id, sizeof word.container_id, "id-of-web");
+    word.stop_class = state == CONTAINER_RUNNING ? STOP_NONE : STOP_CRASH;
+    return word;
+}
+
+/* 3, 6, 8, 13: no new container, no fresh budget, no second command; what was told is closed. */
+static void a_renamed_container_is_the_same(void **state)
+{
+    (void)state;
+    for (int is_beat = 0; is_beat < 2; is_beat++) {
+        fleet_begin("web*", "");
+        fleet_list("web", CONTAINER_RUNNING, "i1", NULL);
+        fleet.ask_code = ANSWER_DOCKER_ERROR;
+        fleet_die("web", "i1", STOP_CRASH, 1);
+        for (int i = 0; i < 30 && fleet.sends < 1; i++) {
+            fleet_run(1000);
+        }
+        fleet_run(2000);
+        assert_int_equal(1, fleet_count_alerts(ALERT_SERVICE_RESTART_FAILED, "restart_failed"));
+        fleet.is_silent = true;
+        for (int i = 0; i < 30 && fleet.sends < 2; i++) {
+            fleet_run(1000);
+        }
+        struct heartbeat late = word_renamed("web", CONTAINER_EXITED, "i1");
+        struct heartbeat word = word_renamed("web-2", CONTAINER_EXITED, "i1");
+        int forgets = fleet.forgets;
+        if (is_beat) {
+            fleet_beat(&word);
+        } else {
+            fleet_inventory("h1", &word, 1, NULL);
+        }
+        assert_int_equal(1, fleet_count_lines("Container web is called web-2 now"));
+        assert_int_equal(1, fleet_count_alerts(ALERT_SERVICE_RECOVERED, NULL));
+        assert_int_equal(forgets + 1, fleet.forgets);
+        fleet_beat(&late);
+        assert_string_equal("gone", fleet_look("web").state);
+        assert_string_equal("RESTARTING", fleet_look("web-2").state);
+        assert_int_equal(2, fleet_look("web-2").attempts);
+        assert_int_equal(2, fleet.stored.attempt_count);
+        fleet_run(30000);
+        assert_int_equal(2, fleet.sends);
+        fleet.is_silent = false;
+        fleet.ask_code = ANSWER_OK;
+        fleet_run(10000);
+        word = word_renamed("web-2", CONTAINER_RUNNING, "i2");
+        fleet_beat(&word);
+        assert_string_equal("UP", fleet_look("web-2").state);
+        assert_int_equal(2, fleet_look("web-2").attempts);
+    }
+}
+
+/* Renamed while its attempt is being stored: it is stored again, and the command names what it is called now.
+ */
+static void a_command_not_sent_names_the_new_name(void **state)
+{
+    (void)state;
+    fleet_begin("web*", "");
+    fleet_list("web", CONTAINER_RUNNING, "i1", NULL);
+    fleet.is_store_failing = true;
+    fleet_die("web", "i1", STOP_CRASH, 1);
+    fleet_run(10000);
+    assert_string_equal("RESTARTING", fleet_look("web").state);
+    fleet.is_store_failing = false;
+    struct heartbeat word = word_renamed("web-2", CONTAINER_EXITED, "i1");
+    fleet_beat(&word);
+    fleet_run(3000);
+    assert_int_equal(1, fleet.sends);
+    assert_string_equal("web-2", fleet.last.container);
+    assert_true(fleet.was_stored_before_send);
+}
+
+/* Renamed while nobody watched: its state, which lies under its old name, is found by its id. */
+static void a_state_of_its_old_name_is_its_own(void **state)
+{
+    (void)state;
+    fleet_begin("web*", "");
+    struct heartbeat word = word_renamed("web-2", CONTAINER_RUNNING, "i1");
+    fleet_inventory("h1", &word, 1, NULL);
+    struct restart_state stored;
+    restart_state_init(&stored);
+    stored.attempt_count = 2;
+    snprintf(stored.host, sizeof stored.host, "h1");
+    snprintf(stored.container_id, sizeof stored.container_id, "id-of-web");
+    decider_state_loaded(fleet.decider, "web", &stored, fleet_now(), fleet_wall());
+    fleet_drain();
+    assert_int_equal(2, fleet_look("web-2").attempts);
+    assert_int_equal(1, fleet.stores);
+    assert_int_equal(1, fleet.forgets);
+}
+
+/* 3: two copies were merged: the cooldown of the older one is over, and the newer one counts an attempt
+ * since. */
+static void an_attempt_after_a_cooldown_counts(void **state)
+{
+    (void)state;
+    for (int64_t attempt_ms = -600000; attempt_ms <= 0; attempt_ms += 600000) {
+        fleet_begin("web", "");
+        fleet_run(100000);
+        fleet_list("web", CONTAINER_RUNNING, "i1", NULL);
+        struct restart_state stored;
+        restart_state_init(&stored);
+        stored.attempt_count = 1;
+        stored.cooldown_until = (struct wall){fleet_wall().ms - 5000};
+        stored.last_attempt_at = (struct wall){stored.cooldown_until.ms + attempt_ms};
+        snprintf(stored.container_id, sizeof stored.container_id, "id-of-web");
+        decider_state_loaded(fleet.decider, "web", &stored, fleet_now(), fleet_wall());
+        fleet_drain();
+        assert_int_equal(attempt_ms == 0 ? 1 : 0, fleet_look("web").attempts);
+    }
+}
+
 static void always(struct container_spec *spec)
 {
     spec->docker_policy = DOCKER_POLICY_ALWAYS;
@@ -335,30 +478,34 @@ static void a_silent_boot_is_not_up_by_an_old_beat(void **state)
     assert_int_equal(fleet.sends, 1);
 }
 
-/* The same where the old beat was held back on its way; but no clock that was set back silences a service. */
+/* The same where the old beat was held back on its way, be it of the very second of the start; but no clock
+ * that was set back silences a service. */
 static void a_beat_held_back_is_of_the_last_life(void **state)
 {
     (void)state;
-    char old[LIMIT_TIME_SIZE], new[LIMIT_TIME_SIZE];
-    fleet_begin("web", "");
-    timestamp_format(fleet_wall(), old);
-    fleet_list("web", CONTAINER_RUNNING, old, beat_for_itself);
-    fleet_run(10000);
-    struct heartbeat beat;
-    heartbeat_init(&beat);
-    snprintf(beat.service, sizeof beat.service, "web");
-    snprintf(beat.instance_id, sizeof beat.instance_id, "1");
-    beat.status = BEAT_HEALTHY;
-    beat.timestamp = fleet_wall();
-    fleet_run(5000);
-    timestamp_format(fleet_wall(), new);
-    fleet_list("web", CONTAINER_RUNNING, new, beat_for_itself);
-    fleet_beat(&beat);
-    assert_string_equal(fleet_look("web").state, "STARTING");
-    fleet_go_on(36000, "web", CONTAINER_RUNNING, new, beat_for_itself);
-    beat.timestamp.ms -= 86400000;
-    fleet_beat(&beat);
-    assert_string_equal(fleet_look("web").state, "UP");
+    static const int64_t gaps_ms[] = {5000, 300};
+    for (size_t i = 0; i < sizeof gaps_ms / sizeof gaps_ms[0]; i++) {
+        char old[LIMIT_TIME_SIZE], new[LIMIT_TIME_SIZE];
+        fleet_begin("web", "");
+        timestamp_format_ms(fleet_wall(), old);
+        fleet_list("web", CONTAINER_RUNNING, old, beat_for_itself);
+        fleet_run(10000);
+        struct heartbeat beat;
+        heartbeat_init(&beat);
+        snprintf(beat.service, sizeof beat.service, "web");
+        snprintf(beat.instance_id, sizeof beat.instance_id, "1");
+        beat.status = BEAT_HEALTHY;
+        beat.timestamp = fleet_wall();
+        fleet_run(gaps_ms[i]);
+        timestamp_format_ms(fleet_wall(), new);
+        fleet_list("web", CONTAINER_RUNNING, new, beat_for_itself);
+        fleet_beat(&beat);
+        assert_string_equal(fleet_look("web").state, "STARTING");
+        fleet_go_on(36000, "web", CONTAINER_RUNNING, new, beat_for_itself);
+        beat.timestamp.ms -= 86400000;
+        fleet_beat(&beat);
+        assert_string_equal(fleet_look("web").state, "UP");
+    }
 }
 
 /* And where the container was made anew meanwhile: its key lives on for a while, and longer in a stale
@@ -401,7 +548,8 @@ static void a_beat_of_the_container_before_is_of_the_last_life(void **state)
 static void a_beat_read_before_its_container_was_known_may_be_old(void **state)
 {
     (void)state;
-    for (int is_old = 0; is_old < 2; is_old++) {
+    static const int64_t ages_ms[] = {50000, 10000, 19700};
+    for (size_t i = 0; i < sizeof ages_ms / sizeof ages_ms[0]; i++) {
         fleet_begin("web", "");
         fleet_run(100000);
         struct heartbeat beat;
@@ -412,9 +560,9 @@ static void a_beat_read_before_its_container_was_known_may_be_old(void **state)
         beat.timestamp.ms = fleet_wall().ms - 20000;
         fleet_beat(&beat);
         struct heartbeat word = fleet_word("h1", "web", CONTAINER_RUNNING, "i1");
-        word.started_at.ms = fleet_wall().ms - (is_old ? 10000 : 50000);
+        word.started_at.ms = fleet_wall().ms - ages_ms[i];
         fleet_inventory("h1", &word, 1, beat_for_itself);
-        assert_string_equal(fleet_look("web").state, is_old ? "STARTING" : "UP");
+        assert_string_equal(fleet_look("web").state, ages_ms[i] < 20000 ? "STARTING" : "UP");
     }
 }
 
@@ -509,6 +657,11 @@ int main(void)
         cmocka_unit_test_teardown(a_death_outlasts_its_lost_agent, end),
         cmocka_unit_test_teardown(a_cooldown_read_again_by_another_clock_is_the_same_one, end),
         cmocka_unit_test_teardown(a_late_command_is_no_operator, end),
+        cmocka_unit_test_teardown(a_late_command_completes_its_attempt, end),
+        cmocka_unit_test_teardown(a_renamed_container_is_the_same, end),
+        cmocka_unit_test_teardown(a_command_not_sent_names_the_new_name, end),
+        cmocka_unit_test_teardown(a_state_of_its_old_name_is_its_own, end),
+        cmocka_unit_test_teardown(an_attempt_after_a_cooldown_counts, end),
         cmocka_unit_test_teardown(a_start_at_boot_is_no_operator, end),
         cmocka_unit_test_teardown(a_silent_boot_is_not_up_by_an_old_beat, end),
         cmocka_unit_test_teardown(a_beat_held_back_is_of_the_last_life, end),

@@ -174,6 +174,20 @@ static void what_was_told_before_a_pause_is_not_told_again(void **state)
     assert_int_equal(1, fleet_count_alerts(ALERT_SERVICE_RECOVERED, NULL));
 }
 
+/* It led for a moment between, before it had heard of any container. */
+static void what_was_told_before_two_pauses_is_not_told_again(void **state)
+{
+    (void)state;
+    tell_trouble();
+    decider_follow(fleet.decider);
+    take_over_from(LED_BY_NOBODY, 2);
+    decider_follow(fleet.decider);
+    go_on_with_db(20000, EXITED, "i1");
+    take_over_from(LED_BY_NOBODY, 3);
+    go_on_with_db(120000, EXITED, "i1");
+    assert_int_equal(1, fleet_count_alerts(ALERT_SERVICE_RESTART_FAILED, "deny_list"));
+}
+
 static void what_ended_in_a_pause_is_closed_behind_it(void **state)
 {
     (void)state;
@@ -303,6 +317,7 @@ int main(void)
         cmocka_unit_test_teardown(silence_is_no_reason_to_act_at_once, tear_down),
         cmocka_unit_test_teardown(a_host_lost_with_its_leader_is_told, tear_down),
         cmocka_unit_test_teardown(what_was_told_before_a_pause_is_not_told_again, tear_down),
+        cmocka_unit_test_teardown(what_was_told_before_two_pauses_is_not_told_again, tear_down),
         cmocka_unit_test_teardown(what_ended_in_a_pause_is_closed_behind_it, tear_down),
         cmocka_unit_test_teardown(what_was_removed_in_a_pause_is_closed_behind_it, tear_down),
         cmocka_unit_test_teardown(what_nobody_told_is_told, tear_down),

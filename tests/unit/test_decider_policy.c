@@ -674,6 +674,62 @@ static void a_parent_that_is_gone_needs_people(void **state)
     assert_string_equal("api", order);
 }
 
+/* Renamed after its parent went: no attempt is spent on it under its new name either. */
+static void a_renamed_child_of_a_parent_that_is_gone_waits(void **state)
+{
+    (void)state;
+    begin_world("");
+    add_chain();
+    snprintf(box_of("vpn")->id, 48, "another-id");
+    live(120);
+    kill_box(box_of("api"), STOP_CRASH);
+    live(30);
+    assert_string_equal("parent_gone", fleet_look("api").reason);
+    snprintf(box_of("api")->name, 40, "api-2");
+    live(120);
+    assert_string_equal("parent_gone", fleet_look("api-2").reason);
+    assert_int_equal(0, restarts());
+}
+
+/* A controller that never saw the parent hears it from what Docker said at the last start. */
+static void an_error_tells_of_a_parent_that_is_gone(void **state)
+{
+    (void)state;
+    begin_world("");
+    struct box *child = add_box("h1", "child", "nobody");
+    live(10);
+    kill_box(child, STOP_START_ERROR);
+    struct heartbeat word = word_of(child);
+    snprintf(word.error, sizeof word.error, "No such container: %s", child->parent);
+    fleet_beat(&word);
+    fleet_run(20000);
+    assert_string_equal("parent_gone", fleet_look("child").reason);
+    assert_int_equal(0, fleet.sends);
+}
+
+/* Both were started anew while their host was lost, and the parent's beat comes first. */
+static void a_child_not_heard_since_its_host_is_back_does_not_follow(void **state)
+{
+    (void)state;
+    begin_world("");
+    add_chain();
+    is_deaf = true;
+    live(60);
+    assert_true(fleet_count_alerts(ALERT_AGENT_LOST, NULL) > 0);
+    static const char *const names[] = {"vpn", "proxy", "api", "web"};
+    for (size_t i = 0; i < 4; i++) {
+        fleet.ms += 10;
+        start(box_of(names[i]));
+    }
+    struct heartbeat beat = word_of(box_of("vpn"));
+    fleet_beat(&beat);
+    assert_string_equal("UP", fleet_look("vpn").state);
+    assert_int_equal(0, fleet.sends);
+    is_deaf = false;
+    live(120);
+    assert_int_equal(0, fleet.sends);
+}
+
 static void a_restart_that_fails_is_tried_again(void **state)
 {
     (void)state;
@@ -716,6 +772,9 @@ int main(void)
         cmocka_unit_test_teardown(soft_edges, end),
         cmocka_unit_test_teardown(a_ring_ends, end),
         cmocka_unit_test_teardown(a_parent_that_is_gone_needs_people, end),
+        cmocka_unit_test_teardown(a_renamed_child_of_a_parent_that_is_gone_waits, end),
+        cmocka_unit_test_teardown(a_child_not_heard_since_its_host_is_back_does_not_follow, end),
+        cmocka_unit_test_teardown(an_error_tells_of_a_parent_that_is_gone, end),
         cmocka_unit_test_teardown(a_restart_that_fails_is_tried_again, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -467,6 +467,24 @@ static void a_full_redis_is_away_for_all(void **state)
     assert_int_equal(1, fixture->players[0].leads);
 }
 
+/* Nothing there says who leads: the one that did goes first, whoever asks first. */
+static void an_emptied_redis_is_taken_by_no_standby(void **state)
+{
+    struct fixture *fixture = *state;
+    start(fixture, 0);
+    run_until(fixture, first_leads);
+    start(fixture, 1);
+    run_for(fixture, NULL, LEASE_MS);
+    for (int i = 0; i < 6; i++) {
+        run_for(fixture, NULL, 37 * i);
+        assert_string_equal("OK", say(fixture, "FLUSHALL", "SYNC", NULL));
+        run_for(fixture, second_leads, LEASE_MS);
+        assert_true(first_leads(fixture));
+        assert_false(second_leads(fixture));
+    }
+    assert_int_equal(1, fixture->players[0].leads);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -478,6 +496,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_agents_higher_epoch_is_exceeded, set_up, tear_down),
         cmocka_unit_test_setup_teardown(rubbish_in_the_keys_is_written_over, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_full_redis_is_away_for_all, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_emptied_redis_is_taken_by_no_standby, set_up, tear_down),
         cmocka_unit_test_setup_teardown(no_redis_no_renewal_no_commands, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -227,6 +227,25 @@ static void the_last_leader_goes_first(void **state)
     assert_true(leadership_may_take(&leadership, now()));
 }
 
+/* A new process of one that led before another: agents tell it. */
+static void who_starts_hears_who_led_last(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t granted, known;
+        bool may_take;
+    } CASES[] = {{3, 3, true}, {3, 4, false}, {0, 4, true}};
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        begin(CASES[i].granted);
+        leadership_heard(&leadership, CASES[i].known, REDIS_WORD_DOWN, now());
+        clock_ms += 60000;
+        leadership_redis(&leadership, true, now());
+        assert_int_equal(CASES[i].may_take, leadership_may_take(&leadership, now()));
+        clock_ms += LEASE;
+        assert_true(leadership_may_take(&leadership, now()));
+    }
+}
+
 static void grants_tell_who_led(void **state)
 {
     (void)state;
@@ -270,6 +289,7 @@ int main(void)
         cmocka_unit_test(a_higher_epoch_ends_it),
         cmocka_unit_test(a_new_process_without_redis),
         cmocka_unit_test(the_last_leader_goes_first),
+        cmocka_unit_test(who_starts_hears_who_led_last),
         cmocka_unit_test(grants_tell_who_led),
         cmocka_unit_test(our_own_lost_grant_is_no_other_leader),
     };

@@ -446,6 +446,22 @@ static void a_hanging_redis_is_answered_by_the_disk(void **state)
     assert_int_equal(0, told.reset);
 }
 
+/* Stored and forgotten without Redis by one that leads no more: it has nothing to hand on. */
+static void a_follower_hands_on_nothing_that_was_forgotten(void **state)
+{
+    struct fixture *fixture = *state;
+    run_until(fixture, is_ready);
+    save_and_wait(fixture, 1);
+    kill(fixture->server.pid, SIGSTOP);
+    run_until(fixture, is_away);
+    save(fixture, 2, 7);
+    restart_store_forget(fixture->store, "web");
+    restart_store_follow(fixture->store);
+    kill(fixture->server.pid, SIGCONT);
+    run_until(fixture, is_ready);
+    assert_int_equal(1, count_in_redis(fixture, "web"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -457,6 +473,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_edited_key_is_taken, set_up, tear_down),
         cmocka_unit_test_setup_teardown(rubbish_changes_nothing_and_is_written_over, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_forgotten_is_deleted_also_later, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_follower_hands_on_nothing_that_was_forgotten, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_hanging_redis_is_answered_by_the_disk, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -426,6 +426,27 @@ static void a_signal_is_the_cause_where_the_exit_code_says_so(void **state)
     }
 }
 
+/* A reload is none, nor is a signal that waits for nobody; one that died is beyond it. */
+static void who_was_asked_to_end_is_stopping(void **state)
+{
+    (void)state;
+    static const struct {
+        int first, last;
+        bool is_stopping;
+    } CASES[] = {{SIGTERM, SIGTERM, true}, {SIGINT, SIGKILL, true},  {SIGHUP, SIGTERM, true},
+                 {SIGQUIT, SIGQUIT, true}, {SIGHUP, SIGHUP, false},  {SIGKILL, SIGKILL, false},
+                 {SIGUSR1, SIGHUP, false}, {SIGWINCH, SIGTERM, true}};
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        struct stop_evidence evidence = {0};
+        stop_cause_kill(&evidence, CASES[i].first, mono_add(NOW, -20));
+        stop_cause_kill(&evidence, CASES[i].last, mono_add(NOW, -10));
+        int64_t wanted = CASES[i].is_stopping ? NOW.ms - 10 + 40000 : MONO_NEVER.ms;
+        assert_int_equal(wanted, stop_cause_stopping_until(&evidence, 40000).ms);
+        stop_cause_die(&evidence, NOW);
+        assert_int_equal(MONO_NEVER.ms, stop_cause_stopping_until(&evidence, 40000).ms);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -440,6 +461,7 @@ int main(void)
         cmocka_unit_test(a_start_that_was_missed),
         cmocka_unit_test(what_is_long_ago_is_no_cause),
         cmocka_unit_test(a_signal_is_the_cause_where_the_exit_code_says_so),
+        cmocka_unit_test(who_was_asked_to_end_is_stopping),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
