@@ -138,10 +138,7 @@ static bool wait_for_close(struct funeral *funeral)
 {
     pthread_mutex_lock(&funeral->mutex);
     for (int second = 0; second < CLOSE_PATIENCE_S && !funeral->is_closed; second++) {
-        struct timespec until;
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_sec++;
-        pthread_cond_timedwait(&funeral->is_over, &funeral->mutex, &until);
+        thread_wait(&funeral->is_over, &funeral->mutex, mono_add(clock_mono_now(), 1000));
     }
     bool is_closed = funeral->is_closed;
     pthread_mutex_unlock(&funeral->mutex);
