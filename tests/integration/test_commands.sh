@@ -308,6 +308,7 @@ test_a_full_disk_hinders_no_restart() {
         wait_for 10 "[ \"\$(r get health:hb:svc-i:svc-i | jq -r .incarnation)\" = \"$(started_at svc-i)\" ]" 'the agent has looked'
     done
     stop agent
+    expect_eq "$(find "$state" -name "*.new")" "" "what could not be written left no file"
     umount "$state"
 }
 
