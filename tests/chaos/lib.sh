@@ -226,6 +226,7 @@ help_docker() {
     wait_for 20 "is_running $VICTIM || is_shim_left" "$VICTIM runs, or Docker cannot start it"
     is_shim_left || return 0
     pgrep -f "containerd-shim.* -id $(id_of "$VICTIM")" | xargs -r kill -KILL
+    wait_for 10 "{ log_after_mark c1; log_after_mark c2; } | grep -q 'Service $VICTIM exhausted'"
     on_redis r1 del "health:restart:$VICTIM"
     add_note 'a shim that Docker had left was ended by hand'
 }
