@@ -86,7 +86,7 @@ fault same-name h1 4 after none 'NAME_COLLISION:svc-h1-1' 'a container of the sa
 # One that is dead already has no claim to its name.
 ALERTS[same-name/before]=''
 fault churn h1 6 during none '' 'containers are started and removed as fast as the Engine can, by four clients'
-fault churn-unstarted h1 6 during none '' 'containers are created and removed as fast as the Engine can, by eight clients'
+fault churn-unstarted h1 6 during none '' 'containers are created and removed as fast as the Engine can, by sixteen clients'
 
 # ---- how they break and heal ----
 
@@ -291,7 +291,7 @@ churn() {
     done
 }
 break_churn() { churn 4 yes; }
-break_churn_unstarted() { churn 8 no; }
+break_churn_unstarted() { churn 16 no; }
 heal_churn() {
     local number took_ms
     for number in $(seq "$(cat "$T/churn-clients")"); do kill -TERM "$(pid_of "churn-$number")"; done

@@ -187,11 +187,27 @@ secs() { printf '%d.%d' $(($1 / 1000)) $(($1 % 1000 / 100)); }
 
 # ---- a cell ----
 
+is_said_by_one() {
+    local name
+    for name in "${CONTROLLERS[@]}"; do ! log_has "$name" "$1" || return 0; done
+    return 1
+}
+
+# What an operator does, and it is heard: else a fault of Redis that comes at once brings the attempts back.
+fresh_budgets() {
+    local name had=()
+    for name in $(running_names); do [ "$(attempts_of "$name")" = 0 ] || had+=("$name"); done
+    # shellcheck disable=SC2046  # words
+    r del $(running_names | sed 's/[^ ]*/health:restart:&/g') > /dev/null
+    for name in "${had[@]}"; do
+        wait_for 5 "is_said_by_one 'restart state of $name was deleted'"
+    done
+}
+
 note_before() {
     local name
     for name in "${CONTROLLERS[@]}" "${FLEET_HOSTS[@]/#/agent-}" alerts; do log_mark "$name"; done
-    # shellcheck disable=SC2046  # words
-    r del $(running_names | sed "s/[^ ]*/health:restart:&/g") > /dev/null
+    fresh_budgets
     rm -f "$T/r1/dump.rdb"
     on_redis r1 save > /dev/null
     mv "$T/r1/dump.rdb" "$T/r1/old.rdb"
@@ -221,12 +237,12 @@ add_note() { printf '%s%s' "$([ ! -e "$T/note" ] || printf ', ')" "$1" >> "$T/no
 
 # A container that dies in the instant in which its dockerd does is sometimes lost by Docker (20.10, containerd 1.6): a shim
 # is left that belongs to nobody, and every start fails. defib tells so; then an operator ends the shim and resets.
-is_shim_left() { log_after_mark "agent-$HOST" | grep -q "start of $VICTIM: docker_error.*already exists"; }
+is_shim_left() { log_has "agent-$HOST" "start of $VICTIM: docker_error.*already exists"; }
 help_docker() {
     wait_for 20 "is_running $VICTIM || is_shim_left" "$VICTIM runs, or Docker cannot start it"
     is_shim_left || return 0
     pgrep -f "containerd-shim.* -id $(id_of "$VICTIM")" | xargs -r kill -KILL
-    wait_for 10 "{ log_after_mark c1; log_after_mark c2; } | grep -q 'Service $VICTIM exhausted'"
+    wait_for 10 "is_said_by_one 'Service $VICTIM exhausted'"
     on_redis r1 del "health:restart:$VICTIM"
     add_note 'a shim that Docker had left was ended by hand'
 }
