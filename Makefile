@@ -209,8 +209,13 @@ sim-check: $(B)/tests/sim/sim ## a simulated fleet: known incidents, seeded faul
 fleet: programs ## a fleet to look at and to break: HOSTS=3 CONTROLLERS=2 REDIS=1|3 CONTAINERS=3 (as root)
 	@BIN=$(B) tests/fleet/fleet up $(or $(HOSTS),3) $(or $(CONTROLLERS),2) $(or $(REDIS),1) $(or $(CONTAINERS),3)
 
-chaos: programs ## every fault on a real fleet, with a crash before, during and after it, some 20 minutes; writes tests/chaos/README.md (as root)
+$(B)/tests/chaos/own_clock.so: tests/chaos/own_clock.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(filter-out -fPIE,$(ALL_CFLAGS)) -fPIC -shared -o $@ $<
+
+chaos: programs $(B)/tests/chaos/own_clock.so ## every fault on a real fleet, with a crash before, during and after it, some 25 minutes; writes tests/chaos/README.md (as root)
 	@packaging/deps build test
+	@tests/chaos/newer_engine build/newer-engine
 	@BIN=$(B) tests/chaos/run
 
 soak: ## two hours' worth of churn under ASan in MINUTES (6): memory and descriptors stay flat; writes tests/chaos/README.md (as root)

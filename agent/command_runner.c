@@ -401,8 +401,13 @@ static void on_looked(void *arg, const struct engine_answer *answer, const struc
         return;
     }
     if (answer->result != ENGINE_OK) {
+        bool is_away = answer->result == ENGINE_UNREACHABLE || answer->result == ENGINE_LOST;
         snprintf(detail, sizeof detail, "Docker could not be asked: %.160s", answer->message);
-        job_end(job, ANSWER_DOCKER_ERROR, "", detail);
+        if (is_away) {
+            runner->ports.doubt(runner->ports.arg);
+        }
+        /* A look changes nothing: an Engine that is away costs no attempt. */
+        job_end(job, is_away ? ANSWER_BUSY : ANSWER_DOCKER_ERROR, "", detail);
         return;
     }
     struct command_facts facts;

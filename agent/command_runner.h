@@ -48,6 +48,8 @@ struct command_ports {
                                int64_t stop_timeout_secs, int64_t timeout_ms, engine_callback on_done,
                                void *done_arg);
     void (*cancel)(void *arg, struct engine_call *call);
+    /* Docker could not be asked: it may be going, or hang, while its events still seem to be heard. */
+    void (*doubt)(void *arg);
     /* Keeps how the container is before it is changed; facts are borrowed for the call. on_done comes once,
      * later and within 300 ms. capture may be NULL: nothing is kept. */
     struct evidence_capture *(*capture)(void *arg, const struct command *command,

@@ -110,6 +110,11 @@ static void port_cancel(void *arg, struct engine_call *call)
     engine_call_cancel(call);
 }
 
+static void port_doubt(void *arg)
+{
+    event_stream_doubt(((struct command_server *)arg)->agent->stream);
+}
+
 static void port_own(void *arg, const char *container_id, enum command_own what)
 {
     struct agent *agent = ((struct command_server *)arg)->agent;
@@ -222,6 +227,7 @@ static int open_memory(struct command_server *server, struct err *err)
                                                .inspect = port_inspect,
                                                .act = port_act,
                                                .cancel = port_cancel,
+                                               .doubt = port_doubt,
                                                .own = port_own,
                                                .ended = port_ended,
                                                .append = port_append,

@@ -374,6 +374,11 @@ static void on_pinger(void *arg)
     ping(arg);
 }
 
+void event_stream_doubt(struct event_stream *stream)
+{
+    ping(stream);
+}
+
 void event_stream_prove(struct event_stream *stream)
 {
     if (container_table_wants_proof(stream->agent->table)) {

@@ -34,6 +34,10 @@ uint64_t event_stream_turns(const struct event_stream *stream);
 /* After a tick of the table: asks the daemon for the proof that a stop waits for, where one does. */
 void event_stream_prove(struct event_stream *stream);
 
+/* Another call did not reach the Engine: asks now whether it is there, and does not wait for the next ping.
+ */
+void event_stream_doubt(struct event_stream *stream);
+
 /* The table wants inspects for another reason than an event. */
 void event_stream_facts_wanted(struct event_stream *stream);
 const char *event_stream_engine_version(const struct event_stream *stream); /* "" before the first contact */

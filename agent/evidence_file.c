@@ -17,7 +17,7 @@
 #include "common/memory.h"
 #include "common/thread.h"
 
-enum { AT_ONCE = 8, END_WAIT_SECS = 1 };
+enum { AT_ONCE = 8, END_WAIT_MS = 1000 };
 
 /* Shared with the threads; whoever lets go of it last frees it. */
 struct evidence_file {
@@ -56,11 +56,9 @@ struct evidence_file *evidence_file_new(const char *state_dir)
 
 void evidence_file_free(struct evidence_file *files)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += END_WAIT_SECS;
+    struct mono until = mono_add(clock_mono_now(), END_WAIT_MS);
     pthread_mutex_lock(&files->mutex);
-    while (files->under_way > 0 && pthread_cond_timedwait(&files->is_idle, &files->mutex, &until) == 0) {
+    while (files->under_way > 0 && thread_wait(&files->is_idle, &files->mutex, until)) {
     }
     files->is_abandoned = true;
     bool is_ours = files->under_way == 0;

@@ -18,7 +18,7 @@
 #include "common/memory.h"
 #include "common/thread.h"
 
-enum { FILE_MAX_BYTES = 64 * 1024 * 1024, QUEUE_MAX = 1024, CLOSE_SECS = 2 };
+enum { FILE_MAX_BYTES = 64 * 1024 * 1024, QUEUE_MAX = 1024, CLOSE_MS = 2000, RESERVE_BYTES = 64 * 1024 };
 
 enum write_kind { WRITE_LAZY, WRITE_SYNCED, WRITE_REPLACE };
 
@@ -46,10 +46,11 @@ struct outcome_file {
     pthread_cond_t cond;
     struct queue todo, done;
     size_t queued;
-    bool is_closing;
+    bool is_closing, has_ended;
     /* the thread's own */
     int fd;
-    off_t good_bytes; /* what lies behind them is a write that failed */
+    off_t good_bytes;     /* what lies behind them is a write that failed */
+    off_t reserved_bytes; /* space on the disk that is ours */
 };
 
 static void queue_init(struct queue *queue)
@@ -102,6 +103,16 @@ static int write_at(int fd, const uint8_t *bytes, size_t len, off_t at)
     return 0;
 }
 
+/* Restarts go on while the disk is full: the next records have their place. Where there is none to be had, or
+ * the file system knows no such thing, it goes on without. */
+static void reserve(struct outcome_file *file)
+{
+    if (file->reserved_bytes - file->good_bytes < RESERVE_BYTES / 2 &&
+        fallocate(file->fd, FALLOC_FL_KEEP_SIZE, file->good_bytes, RESERVE_BYTES) == 0) {
+        file->reserved_bytes = file->good_bytes + RESERVE_BYTES;
+    }
+}
+
 /* A build for faults leaves half a record behind. */
 static void tear(const struct outcome_file *file, const struct write *write)
 {
@@ -122,9 +133,11 @@ static void do_append(struct outcome_file *file, struct write *write)
     }
     if (code == 0) {
         file->good_bytes += (off_t)write->len;
+        reserve(file);
         return;
     }
     err_set(&write->err, code, "cannot write %s: %s", file->path, strerror(code));
+    file->reserved_bytes = 0;
     if (ftruncate(file->fd, file->good_bytes) != 0) {
         return; /* the next write goes over it, and a reader passes over what is left */
     }
@@ -165,11 +178,14 @@ static void do_replace(struct outcome_file *file, struct write *write)
     close(file->fd);
     file->fd = fd;
     file->good_bytes = (off_t)write->len;
+    file->reserved_bytes = 0;
+    reserve(file);
 }
 
 static void *run_thread(void *arg)
 {
     struct outcome_file *file = arg;
+    reserve(file);
     pthread_mutex_lock(&file->mutex);
     for (;;) {
         struct write *write = queue_pop(&file->todo);
@@ -193,6 +209,8 @@ static void *run_thread(void *arg)
             loop_wake_send(file->wake);
         }
     }
+    file->has_ended = true;
+    pthread_cond_signal(&file->cond);
     pthread_mutex_unlock(&file->mutex);
     return NULL;
 }
@@ -359,16 +377,18 @@ void outcome_file_close(struct outcome_file *file)
     pthread_mutex_lock(&file->mutex);
     file->is_closing = true;
     pthread_cond_signal(&file->cond);
+    struct mono until = mono_add(clock_mono_now(), CLOSE_MS);
+    while (!file->has_ended && thread_wait(&file->cond, &file->mutex, until)) {
+    }
+    bool has_ended = file->has_ended;
     pthread_mutex_unlock(&file->mutex);
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += CLOSE_SECS;
-    if (pthread_timedjoin_np(file->thread, NULL, &until) != 0) {
+    if (!has_ended) {
         /* A disk that hangs: the process is about to end, and the thread still uses what would be freed. */
         log_warning("%s: the disk does not answer, the last records may be lost", file->path);
         loop_wake_free(file->wake);
         pthread_detach(file->thread);
         return;
     }
+    pthread_join(file->thread, NULL);
     file_free(file);
 }

@@ -15,7 +15,7 @@
 #include "common/memory.h"
 #include "common/thread.h"
 
-enum { CLOSE_WAIT_SECS = 2 };
+enum { CLOSE_WAIT_MS = 2000 };
 
 /* ---- one file ---- */
 
@@ -85,6 +85,9 @@ int state_files_write(const char *dir, const char *name, const void *bytes, size
     }
     if (code == 0 && safety == STATE_FILES_SYNCED) {
         code = sync_dir(dir);
+    }
+    if (code != 0) {
+        unlink(beside);
     }
     return code == 0 ? 0 : err_set(err, code, "%s: cannot be written: %s", path, strerror(code));
 }
@@ -281,13 +284,8 @@ void state_files_writer_put(struct state_files_writer *writer, char *bytes, size
 
 static bool wait_for_end(struct state_files_writer *writer)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += CLOSE_WAIT_SECS;
-    while (!writer->has_ended) {
-        if (pthread_cond_timedwait(&writer->changed, &writer->mutex, &until) == ETIMEDOUT) {
-            break;
-        }
+    struct mono until = mono_add(clock_mono_now(), CLOSE_WAIT_MS);
+    while (!writer->has_ended && thread_wait(&writer->changed, &writer->mutex, until)) {
     }
     return writer->has_ended;
 }

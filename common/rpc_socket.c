@@ -8,13 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <nng/nng.h>
 #include <nng/protocol/reqrep0/rep.h>
 #include <nng/supplemental/util/platform.h>
 
+#include "common/clock.h"
 #include "common/memory.h"
 #include "common/thread.h"
 
@@ -131,10 +131,7 @@ static bool wait_for_close(struct funeral *funeral)
 {
     pthread_mutex_lock(&funeral->mutex);
     for (int second = 0; second < CLOSE_PATIENCE_S && !funeral->is_closed; second++) {
-        struct timespec until;
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_sec++;
-        pthread_cond_timedwait(&funeral->is_over, &funeral->mutex, &until);
+        thread_wait(&funeral->is_over, &funeral->mutex, mono_add(clock_mono_now(), 1000));
     }
     bool is_closed = funeral->is_closed;
     pthread_mutex_unlock(&funeral->mutex);

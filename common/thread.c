@@ -1,6 +1,8 @@
 #include "common/thread.h"
 
+#include <errno.h>
 #include <signal.h>
+#include <time.h>
 
 static int start(pthread_t *out, const pthread_attr_t *attr, void *(*run)(void *arg), void *arg)
 {
@@ -29,4 +31,10 @@ int thread_start_detached(size_t stack_bytes, void *(*run)(void *arg), void *arg
     int code = start(&thread, &attr, run, arg);
     pthread_attr_destroy(&attr);
     return code;
+}
+
+bool thread_wait(pthread_cond_t *cond, pthread_mutex_t *mutex, struct mono until)
+{
+    struct timespec end = {.tv_sec = until.ms / 1000, .tv_nsec = until.ms % 1000 * 1000000};
+    return pthread_cond_clockwait(cond, mutex, CLOCK_MONOTONIC, &end) != ETIMEDOUT;
 }

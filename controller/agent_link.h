@@ -3,7 +3,7 @@
  *
  * Every agent is pinged regularly, which proves the path; its answer tells the inventory's change, and only
  * where that is new the document itself is asked for. While Redis is away, or a host's registration is
- * silent, the inventory is asked for as often as a fast check needs it. Requests are signed; an answer counts
+ * silent, the inventory is asked for several times within a fast check. Requests are signed; an answer counts
  * only with a good MAC, the request's id and the right host.
  */
 #ifndef DEFIB_CONTROLLER_AGENT_LINK_H

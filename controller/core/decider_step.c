@@ -206,7 +206,8 @@ static bool is_read_overdue(const struct decider *decider, const struct containe
     return mono_diff(decider->now, container->read_at) >= READ_WAIT_MS;
 }
 
-/* A quick miss of a dead container is counted after one more look, which need not answer. */
+/* A quick miss of a dead container is counted after one more look, which need not answer; while Redis is away
+ * none is taken, and what the agent says is the only word there is. */
 static bool may_count_on(struct decider *decider, struct container *container)
 {
     const struct policy_memory *policy = &container->policy;
@@ -214,7 +215,7 @@ static bool may_count_on(struct decider *decider, struct container *container)
         return true;
     }
     bool is_burst = decider->config->fast_check_ms == 0 && policy->misses > 0;
-    if (is_burst || container->is_read_done ||
+    if (is_burst || container->is_read_done || !decider->liveness.is_redis_up ||
         (container->is_reading && is_read_overdue(decider, container))) {
         container->is_read_done = false;
         container->is_reading = false;

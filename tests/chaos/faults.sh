@@ -31,17 +31,23 @@ fault nothing h1 2 during none '' 'nothing is broken'
 fault agent-killed h1 6 after none "$LOST" 'SIGKILL to the agent, started again after 6 s'
 fault agent-stopped h1 1 after none "$MAYBE_LOST" 'SIGTERM to the agent, started again after a second'
 fault agent-frozen h1 6 after none "$LOST" 'SIGSTOP to the agent for 6 s'
+fault agent-clock-ahead h1 3 during none '' "the agent's wall clock jumps ahead by a day"
+fault agent-clock-back h1 3 during none '' "the agent's wall clock jumps back by a day"
 fault agent-disk-full h1 3 during none '' "the file system of the agent's state folder is full"
 
 fault leader-killed h1 4 during none '' 'SIGKILL to the leading controller'
 fault leader-stopped h1 4 during none '' 'SIGTERM to the leading controller'
-fault leader-frozen h1 6 during none '' 'SIGSTOP to the leading controller for three leases'
+fault leader-frozen h1 60 during none '' 'SIGSTOP to the leading controller for a minute, thirty leases'
 fault controllers-killed h1 4 after none '' 'SIGKILL to all controllers'
-fault controllers-frozen h1 5 after none '' 'SIGSTOP to all controllers: they wake up in tilt, and do nothing for 30 s'
+fault controllers-frozen h1 60 after none '' 'SIGSTOP to all controllers for a minute: they wake up in tilt, and do nothing for 30 s'
+fault controllers-clock-ahead h1 3 after none '' "all controllers' wall clocks jump ahead by a day: tilt"
+fault controllers-clock-back h1 3 after none '' "all controllers' wall clocks jump back by a day: tilt"
 fault controller-disk-full h1 3 during none '' 'the file systems of all controllers'"'"' state folders are full'
 
 fault host-cut h1 6 after none "$LOST" "the host's cable is pulled"
 fault host-cut-from-redis h1 5 during none '' 'nothing gets through between the host and Redis'
+fault host-hears-no-redis h1 5 during none '' 'what Redis sends does not arrive at the host'
+fault redis-hears-no-host h1 5 during none '' 'what the host sends does not arrive at Redis'
 fault host-cut-from-controllers h1 4 after none '' 'nothing gets through between the host and the controllers'
 fault host-hears-no-controller h1 4 after none '' 'what the controllers send does not arrive at the host'
 # A command still arrives over a connection that stands, until TCP misses the acknowledgements; its outcome comes by Redis.
@@ -50,6 +56,7 @@ fault controllers-hear-no-host h1 4 maybe none '' 'what the host sends does not 
 fault leader-cut h1 6 during none "$MAYBE_NO_REDIS" "the leader's cable is pulled"
 fault leader-cut-from-redis h1 6 during none "$MAYBE_NO_REDIS" 'nothing gets through between the leader and Redis'
 fault leader-hears-no-redis h1 6 during none "$MAYBE_NO_REDIS" 'what Redis sends does not arrive at the leader'
+fault redis-hears-no-leader h1 6 during none "$MAYBE_NO_REDIS" 'what the leader sends does not arrive at Redis'
 
 fault redis-killed h1 5 during none "$NO_REDIS" 'SIGKILL to Redis, which comes back empty'
 fault redis-frozen h1 6 during none "$NO_REDIS" 'SIGSTOP to Redis for 6 s'
@@ -65,15 +72,21 @@ fault engine-killed h1 3 after host '' 'SIGKILL to dockerd; the next one ends wh
 fault engine-frozen h1 5 after none '' 'SIGSTOP to dockerd for 5 s'
 fault live-engine-stopped h2 4 after none '' 'SIGTERM to dockerd with live-restore: the containers live on'
 fault live-engine-killed h2 4 after none '' 'SIGKILL to dockerd with live-restore'
-# The command may reach a daemon that is ending: a failed attempt, and the next one comes when it is back.
-ALERTS[engine-stopped/before]='SERVICE_RESTART_FAILED:svc-h1-1*'
-ALERTS[live-engine-stopped/before]='SERVICE_RESTART_FAILED:svc-h2-1*'
+fault engine-upgraded h1 4 after host '' 'SIGTERM to dockerd, and one of another version starts: 20.10 and 26.1 by turns'
+fault live-engine-upgraded h2 4 after none '' 'the same with live-restore: the containers live on under another version'
+# The command may reach a daemon that is ending: a failed attempt, and the next one comes when it is back. And one that died
+# with its daemon may not start (help_docker).
+for NAME in engine-{stopped,killed,upgraded}/{before,during}; do
+    ALERTS[$NAME]='SERVICE_RESTART_FAILED:svc-h1-1*'
+    ALERTS[live-$NAME]='SERVICE_RESTART_FAILED:svc-h2-1*'
+done
 
 fault host-rebooted h1 6 after host "$LOST" 'all of a host ends at once, and comes back'
 fault same-name h1 4 after none 'NAME_COLLISION:svc-h1-1' 'a container of the same name is started on the other host'
 # One that is dead already has no claim to its name.
 ALERTS[same-name/before]=''
-fault churn h1 6 during none '' 'containers come and go all the time'
+fault churn h1 6 during none '' 'containers are started and removed as fast as the Engine can, by four clients'
+fault churn-unstarted h1 6 during none '' 'containers are created and removed as fast as the Engine can, by sixteen clients'
 
 # ---- how they break and heal ----
 
@@ -92,6 +105,25 @@ heal_agent_stopped() { start_agent_of "$HOST"; }
 break_agent_frozen() { freeze "agent-$HOST"; }
 heal_agent_frozen() { thaw "agent-$HOST"; }
 
+# step_clock NAME SECONDS
+step_clock() {
+    [ -e "$OWN_CLOCK" ] || fail "no $OWN_CLOCK: make chaos builds it"
+    set_clock "$1" $(($(cat "$T/clock-$1") + $2))
+}
+DAY=86400
+break_agent_clock_ahead() { step_clock "agent-$HOST" $DAY; }
+heal_agent_clock_ahead() { :; }
+break_agent_clock_back() { step_clock "agent-$HOST" -$DAY; }
+heal_agent_clock_back() { :; }
+step_controllers() {
+    for NAME in "${CONTROLLERS[@]}"; do step_clock "$NAME" "$1"; done
+    was_tilted
+}
+break_controllers_clock_ahead() { step_controllers $DAY; }
+heal_controllers_clock_ahead() { :; }
+break_controllers_clock_back() { step_controllers -$DAY; }
+heal_controllers_clock_back() { :; }
+
 fill() { dd if=/dev/zero of="$T/state-$1/full" bs=4k 2> /dev/null || true; }
 break_agent_disk_full() { fill "agent-$HOST"; }
 heal_agent_disk_full() { rm "$T/state-agent-$HOST/full"; }
@@ -105,20 +137,24 @@ heal_leader_stopped() { start_controller_of "$(leader_was)"; }
 break_leader_frozen() { note_leader && freeze "$(leader_was)"; }
 heal_leader_frozen() {
     thaw "$(leader_was)"
-    was_thawed
+    was_tilted
 }
 break_controllers_killed() { for NAME in "${CONTROLLERS[@]}"; do kill_hard "$NAME"; done; }
 heal_controllers_killed() { for NAME in "${CONTROLLERS[@]}"; do start_controller_of "$NAME"; done; }
 break_controllers_frozen() { for NAME in "${CONTROLLERS[@]}"; do freeze "$NAME"; done; }
 heal_controllers_frozen() {
     for NAME in "${CONTROLLERS[@]}"; do thaw "$NAME"; done
-    was_thawed
+    was_tilted
 }
 
 break_host_cut() { cut "$HOST"; }
 heal_host_cut() { mend "$HOST"; }
 break_host_cut_from_redis() { cut "$HOST" r1; }
 heal_host_cut_from_redis() { mend "$HOST" && mend r1; }
+break_host_hears_no_redis() { cut_from "$HOST" r1; }
+heal_host_hears_no_redis() { mend "$HOST"; }
+break_redis_hears_no_host() { cut_from r1 "$HOST"; }
+heal_redis_hears_no_host() { mend r1; }
 break_host_cut_from_controllers() { for NAME in "${CONTROLLERS[@]}"; do cut "$HOST" "$NAME"; done; }
 heal_host_cut_from_controllers() { for NAME in "$HOST" "${CONTROLLERS[@]}"; do mend "$NAME"; done; }
 break_host_hears_no_controller() { for NAME in "${CONTROLLERS[@]}"; do cut_from "$HOST" "$NAME"; done; }
@@ -131,6 +167,8 @@ break_leader_cut_from_redis() { note_leader && cut "$(leader_was)" r1; }
 heal_leader_cut_from_redis() { mend "$(leader_was)" && mend r1; }
 break_leader_hears_no_redis() { note_leader && cut_from "$(leader_was)" r1; }
 heal_leader_hears_no_redis() { mend "$(leader_was)"; }
+break_redis_hears_no_leader() { note_leader && cut_from r1 "$(leader_was)"; }
+heal_redis_hears_no_leader() { mend r1; }
 
 break_redis_killed() { kill_hard r1; }
 heal_redis_killed() { start_redis_server r1; }
@@ -188,6 +226,23 @@ break_live_engine_stopped() { stop_engine; }
 heal_live_engine_stopped() { start_engine --live-restore; }
 break_live_engine_killed() { kill_engine; }
 heal_live_engine_killed() { start_engine --live-restore; }
+# The dockerd, containerd and shims of the next Debian, or those that are installed; the data stays.
+start_other_engine() {
+    local path=$PATH
+    if [ -e "$T/newer-$HOST" ]; then
+        rm "$T/newer-$HOST"
+    else
+        touch "$T/newer-$HOST"
+        path=$NEWER_ENGINE/usr/sbin:$NEWER_ENGINE/usr/bin:$PATH
+    fi
+    [ -x "$NEWER_ENGINE/usr/sbin/dockerd" ] || fail "no $NEWER_ENGINE: tests/chaos/newer_engine makes it"
+    PATH=$path start_engine "$@"
+    add_note "now $(d version -f '{{.Server.Version}}')"
+}
+break_engine_upgraded() { stop_engine; }
+heal_engine_upgraded() { start_other_engine; }
+break_live_engine_upgraded() { stop_engine; }
+heal_live_engine_upgraded() { start_other_engine --live-restore; }
 
 break_host_rebooted() {
     cut "$HOST"
@@ -205,16 +260,44 @@ heal_host_rebooted() {
 break_same_name() { HOST=h2 run_service "$VICTIM"; }
 heal_same_name() { HOST=h2 d rm -f "$VICTIM"; }
 
+# requests CLIENT FIRST COUNT yes|no: for so many containers from that number on, over one connection; started, or not
+requests() {
+    local client=$1 first=$2 count=$3 is_started=$4 n name url=http://engine/v1.41/containers
+    for ((n = first; n < first + count; n++)); do
+        name=churn-$client-$n
+        printf 'url = "%s/create?name=%s"\njson = "%s"\noutput = /dev/null\nnext\n' "$url" "$name" \
+            '{\"Image\": \"defib-test/busybox\", \"HostConfig\": {\"NetworkMode\": \"none\"}}'
+        [ "$is_started" = no ] || printf 'url = "%s/%s/start"\nrequest = POST\noutput = /dev/null\nnext\n' "$url" "$name"
+        printf 'url = "%s/%s?force=1"\nrequest = DELETE\noutput = /dev/null\nwrite-out = "%%{http_code}\\n"\nnext\n' "$url" "$name"
+    done | sed 's|^url = |silent\nunix-socket = "'"$(sock)"'"\n&|; $d'
+}
 come_and_go() {
-    local n=0
-    while :; do
-        n=$((n + 1))
-        run_service "churn-$1-$n" > /dev/null
-        d rm -f "churn-$1-$n" > /dev/null
+    local n count=20 is_over=''
+    [ "$2" = no ] || count=3
+    trap 'is_over=1' TERM
+    for ((n = 0; !is_over; n += count)); do
+        requests "$1" "$n" "$count" "$2" > "$T/requests-$1"
+        curl -K "$T/requests-$1" # heard to its end: its output is written then
     done
 }
-break_churn() { for NAME in 1 2; do spawn "churn-$NAME" come_and_go "$NAME"; done; }
+# churn CLIENTS yes|no
+churn() {
+    local number
+    echo "$1" > "$T/churn-clients"
+    now_ms > "$T/churn-began"
+    for number in $(seq "$1"); do
+        rm -f "$T/churn-$number.log"
+        spawn "churn-$number" come_and_go "$number" "$2"
+    done
+}
+break_churn() { churn 4 yes; }
+break_churn_unstarted() { churn 16 no; }
 heal_churn() {
-    for NAME in 1 2; do kill_hard "churn-$NAME"; done
+    local number took_ms
+    for number in $(seq "$(cat "$T/churn-clients")"); do kill -TERM "$(pid_of "churn-$number")"; done
+    for number in $(seq "$(cat "$T/churn-clients")"); do wait_for 30 "! is_up churn-$number"; done
+    took_ms=$(($(now_ms) - $(cat "$T/churn-began")))
+    add_note "$(($(cat "$T"/churn-*.log | grep -c '^204') * 1000 / took_ms)) a second"
     d ps -aq --filter name=churn- | xargs -r docker -H "unix://$(sock)" rm -f > /dev/null
 }
+heal_churn_unstarted() { heal_churn; }

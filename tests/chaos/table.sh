@@ -25,12 +25,12 @@ overview() {
 }
 
 details() {
-    local fault moment starts by attempts alerts took verdict
+    local fault moment starts by attempts alerts took verdict note
     echo '| fault | crash | started again | by | attempts on the account | alerts | seconds from crash to start | |'
     echo '|---|---|---|---|---|---|---|---|'
-    while IFS=$'\x1f' read -r fault moment starts by attempts alerts took verdict; do
+    while IFS=$'\x1f' read -r fault moment starts by attempts alerts took verdict note; do
         [ "$verdict" = ok ] || verdict="**falls short: $verdict**"
-        echo "| $fault | $moment | $starts | $by | $attempts | ${alerts//SERVICE_/} | $took | $verdict |"
+        echo "| $fault | $moment | $starts | $by | $attempts | ${alerts//SERVICE_/} | $took | $verdict${note:+, $note} |"
     done < <(tr '\t' '\37' < "$1")
 }
 

@@ -114,11 +114,21 @@ start_sentinel() {
     spawn "sentinel-$name" nsenter --net="/run/netns/$(HOST=$name ns)" redis-server "$T/sentinel-$name.conf" --sentinel
 }
 
-start_agent_of() { HOST=$1 AS=agent-$1 start_agent REDIS_URL="$(redis_url)" DEFIB_LISTEN="tcp://$(address_of "$1"):7411" DEFIB_KEY_FILE="$T/fleet.key" "${@:2}"; }
+# settings_of NAME: more settings of that program, a line each; those who build on this give some.
+settings_of() { :; }
+
+start_agent_of() {
+    local more
+    mapfile -t more < <(settings_of "agent-$1")
+    HOST=$1 AS=agent-$1 start_agent REDIS_URL="$(redis_url)" DEFIB_LISTEN="tcp://$(address_of "$1"):7411" DEFIB_KEY_FILE="$T/fleet.key" \
+        "${more[@]}" "${@:2}"
+}
 
 start_controller_of() {
+    local more
+    mapfile -t more < <(settings_of "$1")
     HOST=$1 AS=$1 start_controller REDIS_URL="$(redis_url)" DEFIB_ID="$1" DEFIB_KEY_FILE="$T/fleet.key" \
-        DEFIB_HTTP_TOKEN_FILE="$T/fleet.token" LEADER_LEASE_SECS="$LEASE" "${@:2}"
+        DEFIB_HTTP_TOKEN_FILE="$T/fleet.token" LEADER_LEASE_SECS="$LEASE" "${more[@]}" "${@:2}"
 }
 
 # ctl COMMAND...: defibctl beside the controller that leads, or the first one where nobody does.

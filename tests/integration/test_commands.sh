@@ -283,16 +283,46 @@ test_a_long_stop_holds_up_nothing() {
     was_started_again svc-slow "$before" || fail 'svc-slow was not restarted'
 }
 
+# fill FOLDER
+fill() {
+    dd if=/dev/zero of="$1/fill" bs=4k 2> /dev/null || true
+    while echo fill >> "$1/fill"; do :; done 2> /dev/null
+}
+
+test_a_full_disk_hinders_no_restart() {
+    local id n before state=$DIR/$HOST/full
+    run_service svc-i
+    mkdir -p "$state"
+    mount -t tmpfs -o size=256k none "$state"
+    AGENT_SETTINGS=(DEFIB_STATE_DIR="$state")
+    ready svc-i
+    fill "$state"
+    # over a page of the disk
+    for _ in $(seq 100); do send outcome id="$(new_id)" > /dev/null; done
+    for n in 1 2; do
+        before=$(started_at svc-i)
+        id=$(new_id)
+        expect_code accepted restart svc-i id="$id"
+        wait_for 10 "ended $id"
+        expect_eq "$(outcome "$id")" ok "restart $n"
+        was_started_again svc-i "$before" || fail 'svc-i was not restarted'
+        wait_for 10 "[ \"\$(r get health:hb:svc-i:svc-i | jq -r .incarnation)\" = \"$(started_at svc-i)\" ]" 'the agent has looked'
+    done
+    stop agent
+    expect_eq "$(find "$state" -name "*.new")" "" "what could not be written left no file"
+    umount "$state"
+}
+
 test_a_full_disk_refuses() {
     local id before state=$DIR/$HOST/full
     run_service svc-i
     mkdir -p "$state"
-    mount -t tmpfs -o size=64k none "$state"
+    # too small for what the agent reserves on it
+    mount -t tmpfs -o size=32k none "$state"
     AGENT_SETTINGS=(DEFIB_STATE_DIR="$state")
     ready svc-i
     before=$(all_incarnations)
-    dd if=/dev/zero of="$state/fill" bs=4k 2> /dev/null || true
-    while echo fill >> "$state/fill"; do :; done 2> /dev/null
+    fill "$state"
     # what the last page of the file still takes
     for _ in $(seq 40); do send outcome id="$(new_id)" > /dev/null; done
     id=$(new_id)

@@ -70,6 +70,11 @@ static void port_cancel(void *arg, struct engine_call *call)
     engine_call_cancel(call);
 }
 
+static void port_doubt(void *arg)
+{
+    event_stream_doubt(((struct agent_node *)arg)->agent.stream);
+}
+
 static void port_own(void *arg, const char *id, enum command_own what)
 {
     struct agent_node *node = arg;
@@ -287,6 +292,7 @@ void agent_doors_open(struct agent_node *node)
                                   .inspect = port_inspect,
                                   .act = port_act,
                                   .cancel = port_cancel,
+                                  .doubt = port_doubt,
                                   .own = port_own,
                                   .ended = port_ended,
                                   .append = port_append,

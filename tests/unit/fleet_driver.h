@@ -24,6 +24,7 @@ struct fleet {
     uint64_t seq, change;
     /* how the played world answers */
     bool is_store_failing, is_silent;     /* no answer to SEND and ASK */
+    bool is_key_silent;                   /* nor to READ_KEY */
     int send_status;                      /* else of a SEND: -ECONNREFUSED … */
     enum answer_code send_code, ask_code; /* ANSWER_ACCEPTED, ANSWER_OK by default */
     enum key_finding key;                 /* of every ACTION_READ_KEY */
@@ -73,7 +74,9 @@ static inline void fleet_perform(const struct action *action)
     }
     switch (action->kind) {
     case ACTION_READ_KEY:
-        decider_key_read(fleet.decider, name, fleet.key, fleet_now(), fleet_wall());
+        if (!fleet.is_key_silent) {
+            decider_key_read(fleet.decider, name, fleet.key, fleet_now(), fleet_wall());
+        }
         break;
     case ACTION_LOG:
         if (fleet.line_count < FLEET_LINES) {

@@ -57,6 +57,7 @@ struct world {
     struct command_runner *runner;
     bool has_evidence; /* evidence is collected, and ends when the test says so */
     unsigned captures, captures_dropped;
+    int doubts;
     void (*on_captured)(void *arg); /* NULL: none is under way */
     void *captured_arg;
 };
@@ -169,6 +170,11 @@ static void port_cancel(void *arg, struct engine_call *handle)
     assert_true(call->is_open);
     call->is_open = call->act != OP_UNKNOWN; /* Docker goes on with what it was asked for */
     call->arg = NULL;
+}
+
+static void port_doubt(void *arg)
+{
+    ((struct world *)arg)->doubts++;
 }
 
 static void port_own(void *arg, const char *container_id, enum command_own what)
@@ -286,6 +292,7 @@ static void world_boot(struct world *world)
                                         .inspect = port_inspect,
                                         .act = port_act,
                                         .cancel = port_cancel,
+                                        .doubt = port_doubt,
                                         .own = port_own,
                                         .ended = port_ended,
                                         .append = port_append,
@@ -694,6 +701,31 @@ static void docker_says_no(void **state)
     }
 }
 
+/* The look before the deed: where it reaches nobody nothing was changed, which costs no attempt, and the
+ * Engine is looked after. */
+static void docker_cannot_be_asked(void **state)
+{
+    static const struct {
+        enum engine_result result;
+        enum answer_code code;
+        int doubts;
+    } CASES[] = {{ENGINE_FAILED, ANSWER_DOCKER_ERROR, 0},
+                 {ENGINE_UNREACHABLE, ANSWER_BUSY, 1},
+                 {ENGINE_LOST, ANSWER_BUSY, 1}};
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        struct world *world = setup(state);
+        struct command command = command_for(world, 1, 0, OP_RESTART);
+        send(world, &command);
+        finish_inspect(world, open_call(world, false), CASES[i].result);
+        struct answer answer = ask(world, 1);
+        assert_int_equal(answer.code, CASES[i].code);
+        assert_non_null(strstr(answer.detail, "Docker could not be asked"));
+        assert_int_equal(world->doubts, CASES[i].doubts);
+        assert_int_equal(world->acts_asked, 0);
+        world_free(world);
+    }
+}
+
 static void somebody_else_was_quicker(void **state)
 {
     struct world *world = setup(state);
@@ -1027,6 +1059,7 @@ int main(void)
         cmocka_unit_test(a_full_disk_refuses),
         cmocka_unit_test(a_disk_that_hangs_refuses),
         cmocka_unit_test(docker_says_no),
+        cmocka_unit_test(docker_cannot_be_asked),
         cmocka_unit_test(somebody_else_was_quicker),
         cmocka_unit_test(a_lost_answer_is_watched),
         cmocka_unit_test(unknown_id_is_a_promise),

@@ -730,6 +730,29 @@ static void redis_outage_restarts_nothing(void **state)
     assert_int_equal(0, fleet_count_lines("missing heartbeat"));
 }
 
+/* No look at a key is waited for that nobody can answer: it would be a second with each quick miss. */
+static void a_death_is_healed_as_quickly_without_redis(void **state)
+{
+    (void)state;
+    int64_t took_ms[2];
+    for (int i = 0; i < 2; i++) {
+        fleet_begin("*", "");
+        fleet_go_on(120000, "web", RUNNING, "i1", NULL);
+        if (i == 1) {
+            fleet.is_key_silent = true;
+            decider_redis(fleet.decider, REDIS_AWAY, fleet_now(), fleet_wall());
+        }
+        fleet_list("web", EXITED, "i1", NULL);
+        int64_t since = fleet.ms;
+        while (fleet.sends == 0 && fleet.ms - since < 60000) {
+            fleet_run(10);
+        }
+        took_ms[i] = fleet.ms - since;
+        assert_int_equal(3, fleet_count_lines("missing heartbeat"));
+    }
+    assert_int_equal(took_ms[0], took_ms[1]);
+}
+
 static void a_silent_service_is_missed(void **state)
 {
     (void)state;
@@ -1299,6 +1322,7 @@ int main(void)
         cmocka_unit_test_teardown(stored_state_is_taken_up, end),
         cmocka_unit_test_teardown(a_command_in_flight_is_asked_about_first, end),
         cmocka_unit_test_teardown(redis_outage_restarts_nothing, end),
+        cmocka_unit_test_teardown(a_death_is_healed_as_quickly_without_redis, end),
         cmocka_unit_test_teardown(a_silent_service_is_missed, end),
         cmocka_unit_test_teardown(a_lost_agent_is_one_alert, end),
         cmocka_unit_test_teardown(recreate_and_remove, end),

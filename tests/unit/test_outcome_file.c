@@ -181,6 +181,23 @@ static void a_full_disk_is_told_and_leaves_no_gap(void **state)
     open_it(fixture, "0123456789klmn");
 }
 
+/* The next records have their place on the disk, also after it became full. */
+static void space_is_reserved(void **state)
+{
+    struct fixture *fixture = *state;
+    struct stat stat_of;
+    open_it(fixture, "");
+    append(fixture, "0123456789", OUTCOME_FILE_SYNCED);
+    replace(fixture, "0123456789");
+    append(fixture, "abc", OUTCOME_FILE_SYNCED);
+    wait_done(fixture);
+    assert_int_equal(stat(fixture->path, &stat_of), 0);
+    assert_int_equal(13, stat_of.st_size);
+    assert_true(stat_of.st_blocks * 512 >= 32 * 1024);
+    close_it(fixture);
+    open_it(fixture, "0123456789abc");
+}
+
 static void a_directory_that_is_not_there(void **state)
 {
     struct fixture *fixture = *state;
@@ -220,6 +237,7 @@ int main(void)
         CASE(replaces_and_goes_on),
         CASE(one_agent_at_a_time),
         CASE(a_full_disk_is_told_and_leaves_no_gap),
+        CASE(space_is_reserved),
         CASE(a_directory_that_is_not_there),
         CASE(many_writes_at_once),
     };

@@ -512,11 +512,27 @@ static int64_t seconds_at(const char *line, const char *before)
     return hour * 3600 + minute * 60 + second;
 }
 
-/* The same deeds, and none further off than a check: when a beat that changed nothing came is not recorded.
- */
+/* "- TIME NAME: UP -> DOWN …" and then "+ TIME NAME: STARTING -> DOWN …": nothing else differs. */
+static bool is_other_way_of_dying(const char *line)
+{
+    static const char WAS[] = ": UP -> DOWN ", IS[] = ": STARTING -> DOWN ";
+    const char *was = strstr(line, WAS), *was_end = strchr(line, '\n');
+    const char *now = was_end + 1, *is = strstr(now, IS), *is_end = strchr(now, '\n');
+    return line[0] == '-' && now[0] == '+' && was != NULL && was < was_end && is != NULL && is < is_end &&
+           was - line == is - now && memcmp(line + 1, now + 1, (size_t)(was - line) - 1) == 0 &&
+           was_end - was - (ptrdiff_t)strlen(WAS) == is_end - is - (ptrdiff_t)strlen(IS) &&
+           memcmp(was + strlen(WAS), is + strlen(IS), (size_t)(was_end - was) - strlen(WAS)) == 0;
+}
+
+/* The same deeds, and none further off than a check: when a beat that changed nothing came is not recorded,
+ * and so neither is whether one that just began to be well was already well when it died. */
 static bool is_same_within_a_check(const char *difference)
 {
     for (const char *line = strchr(difference + 1, '\n') + 1; *line != '\0'; line = strchr(line, '\n') + 1) {
+        if (is_other_way_of_dying(line)) {
+            line = strchr(line, '\n') + 1;
+            continue;
+        }
         bool is_moved =
             line[0] == '~' && llabs(seconds_at(line, "~ ") - seconds_at(line, "would have been at")) <= 15;
         if (line[0] != ' ' && !is_moved) {
