@@ -112,14 +112,14 @@ static void call_done(void *arg)
 {
     struct engine_call *call = arg;
     call->event = NULL;
-    struct engine_answer answer = {.result = call->result,
-                                   .status = call->status,
-                                   .message = call->result == ENGINE_OK ? ""
-                                              : call->message[0]        ? call->message
-                                                                        : "no",
-                                   .took_ms = sim->now - call->asked_at};
-    bool is_ok = call->result == ENGINE_OK;
-    struct engine_call copy = *call;
+    struct engine_call copy = *call; /* which outlives it */
+    bool is_ok = copy.result == ENGINE_OK;
+    struct engine_answer answer = {.result = copy.result,
+                                   .status = copy.status,
+                                   .message = is_ok             ? ""
+                                              : copy.message[0] ? copy.message
+                                                                : "no",
+                                   .took_ms = sim->now - copy.asked_at};
     call->facts = NULL;
     call->rows = NULL;
     call_free(call);
