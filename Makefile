@@ -213,7 +213,7 @@ $(B)/tests/chaos/own_clock.so: tests/chaos/own_clock.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(filter-out -fPIE,$(ALL_CFLAGS)) -fPIC -shared -o $@ $<
 
-chaos: programs $(B)/tests/chaos/own_clock.so ## every fault on a real fleet, with a crash before, during and after it, some 25 minutes; writes tests/chaos/README.md (as root)
+chaos: programs $(B)/tests/chaos/own_clock.so ## every fault on a real fleet, with a crash before, during and after it, some 30 minutes; writes tests/chaos/README.md (as root)
 	@packaging/deps build test
 	@tests/chaos/newer_engine build/newer-engine
 	@BIN=$(B) tests/chaos/run
