@@ -3,11 +3,11 @@
  *
  * Bytes in, bytes out; what they mean is proto/'s affair. nng's threads only fill a mutexed queue and wake
  * the loop: every callback here runs on the loop's thread, and nothing blocks for more than the moment in
- * which an nng callback ends. nng's sockets are closed behind the scenes (its close may hang: see rpc_socket.h).
- * Resending is off on both levels (NNG_OPT_REQ_RESENDTIME infinite, and a context of its own for each call):
- * by default nng repeats a request after 60 s and on reconnect, which would restart a container twice.
- * NNG_OPT_RECVMAXSZ and RECONNMINT/MAXT are always set. Everything may be called from within every callback,
- * the close of its own server or client included.
+ * which an nng callback ends. nng's sockets are closed behind the scenes (its close may hang: see
+ * rpc_socket.h). Resending is off on both levels (NNG_OPT_REQ_RESENDTIME infinite, and a context of its own
+ * for each call): by default nng repeats a request after 60 s and on reconnect, which would restart a
+ * container twice. NNG_OPT_RECVMAXSZ and RECONNMINT/MAXT are always set. Everything may be called from within
+ * every callback, the close of its own server or client included.
  */
 #ifndef DEFIB_COMMON_RPC_H
 #define DEFIB_COMMON_RPC_H
