@@ -132,6 +132,18 @@ static bool is_same_state(const struct restart_state *held, const struct restart
            strcmp(held->command_id, state->command_id) == 0;
 }
 
+/* Its agent told how the stored attempt ended, and nobody wrote down when: the backoff counts from now. */
+static void complete_unseen(struct decider *decider, struct container *container)
+{
+    struct policy_memory *policy = &container->policy;
+    struct policy_terms terms;
+    decider_terms_of(decider, container, &terms);
+    struct mono until = mono_add(decider->now, policy_backoff_ms(&terms, policy->attempts));
+    policy->next_attempt_at = until.ms > policy->next_attempt_at.ms ? until : policy->next_attempt_at;
+    container->stored->last_completed_at = decider->wall;
+    decider_budget_store(decider, container, 0);
+}
+
 static void apply(struct decider *decider, struct container *container, const struct restart_state *state)
 {
     struct policy_memory *policy = &container->policy;
@@ -160,6 +172,9 @@ static void apply(struct decider *decider, struct container *container, const st
         apply_times(decider, container);
     }
     bool is_known_outcome = strcmp(state->command_id, container->last_command) == 0;
+    if (state->is_in_flight && !container->attempt && is_known_outcome) {
+        complete_unseen(decider, container);
+    }
     if (state->is_in_flight && !container->attempt && !is_known_outcome) {
         decider_attempt_restore(decider, container);
     } else if (policy->state == STATE_UP) {

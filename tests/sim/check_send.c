@@ -134,7 +134,9 @@ static void check_host(const struct box *box)
 {
     int host = box->docker->index;
     int64_t slack_ms = sim->policy.heartbeat_ttl_ms + 15000;
-    bool is_lost = !agent_node_runs(host) && sim->now - sim->agent_down_at[host] > slack_ms;
+    /* Who stood still hears what was said meanwhile when it moves again, and takes it for new. */
+    int64_t down = sim->agent_down_at[host], since = sim->stall_until > down ? sim->stall_until : down;
+    bool is_lost = !agent_node_runs(host) && sim->now - since > slack_ms;
     INV(16, !is_lost, "%s is commanded on %s, whose agent is gone", box->name, box->docker->host);
 }
 

@@ -396,6 +396,37 @@ static void a_state_of_its_old_name_is_its_own(void **state)
     assert_int_equal(1, fleet.forgets);
 }
 
+/* 4: the controller died between the outcome, which rides in a beat, and writing it down. */
+static void an_outcome_heard_before_the_state_begins_the_backoff(void **state)
+{
+    (void)state;
+    fleet_begin("web", "");
+    fleet_run(100000);
+    struct heartbeat word = fleet_word("h1", "web", CONTAINER_EXITED, "i2");
+    word.stop_class = STOP_CRASH;
+    snprintf(word.last_command, sizeof word.last_command, "00112233445566778899aabbccddeeff");
+    word.last_command_code = ANSWER_OK;
+    fleet_inventory("h1", &word, 1, NULL);
+    struct restart_state stored;
+    restart_state_init(&stored);
+    stored.attempt_count = 2;
+    stored.is_in_flight = true;
+    stored.last_attempt_at = fleet_wall();
+    stored.last_completed_at = (struct wall){fleet_wall().ms - 14000}; /* of the first one */
+    snprintf(stored.command_id, sizeof stored.command_id, "%s", word.last_command);
+    snprintf(stored.container_id, sizeof stored.container_id, "id-of-web");
+    decider_state_loaded(fleet.decider, "web", &stored, fleet_now(), fleet_wall());
+    fleet_drain();
+    int64_t loaded_ms = fleet.ms;
+    for (int i = 0; i < 60 && fleet.sends == 0; i++) {
+        fleet_list("web", CONTAINER_EXITED, "i2", NULL);
+        fleet_run(1000);
+    }
+    assert_int_equal(1, fleet.sends);
+    assert_int_equal(3, fleet.last.attempt);
+    assert_true(fleet.ms - loaded_ms >= 15000);
+}
+
 /* 3: two copies were merged: the cooldown of the older one is over, and the newer one counts an attempt
  * since. */
 static void an_attempt_after_a_cooldown_counts(void **state)
@@ -661,6 +692,7 @@ int main(void)
         cmocka_unit_test_teardown(a_renamed_container_is_the_same, end),
         cmocka_unit_test_teardown(a_command_not_sent_names_the_new_name, end),
         cmocka_unit_test_teardown(a_state_of_its_old_name_is_its_own, end),
+        cmocka_unit_test_teardown(an_outcome_heard_before_the_state_begins_the_backoff, end),
         cmocka_unit_test_teardown(an_attempt_after_a_cooldown_counts, end),
         cmocka_unit_test_teardown(a_start_at_boot_is_no_operator, end),
         cmocka_unit_test_teardown(a_silent_boot_is_not_up_by_an_old_beat, end),
