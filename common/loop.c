@@ -1,17 +1,25 @@
 #include "common/loop.h"
 
 #include <assert.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/queue.h>
 #include <uv.h>
 
 #include "common/memory.h"
 
+TAILQ_HEAD(wakes, loop_wake);
+
 struct loop {
     uv_loop_t uv;
     bool is_running;
+    uv_async_t async;  /* of all wakes: libuv looks at each async handle that there is, whichever is sent */
+    size_t wake_count; /* while there is one the loop has something to wait for */
+    pthread_mutex_t mutex;
+    struct wakes sent; /* under the mutex */
 };
 
 /* The uv handle is the first member of each, so that one closing callback frees them all. */
@@ -30,9 +38,11 @@ struct loop_poll {
 };
 
 struct loop_wake {
-    uv_async_t uv;
+    struct loop *loop;
     void (*on_wake)(void *arg);
     void *arg;
+    bool is_sent; /* under the loop's mutex, as is its place among those sent */
+    TAILQ_ENTRY(loop_wake) place;
 };
 
 struct loop_signal {
@@ -62,10 +72,41 @@ static void close_handle(void *handle)
     }
 }
 
+static struct loop_wake *take_sent(struct loop *loop)
+{
+    pthread_mutex_lock(&loop->mutex);
+    struct loop_wake *wake = TAILQ_FIRST(&loop->sent);
+    if (wake != NULL) {
+        TAILQ_REMOVE(&loop->sent, wake, place);
+        wake->is_sent = false;
+    }
+    pthread_mutex_unlock(&loop->mutex);
+    return wake;
+}
+
+/* At most as many as there are: wakes that are sent again and again leave their turn to the others. */
+static void run_wakes(uv_async_t *uv)
+{
+    struct loop *loop = uv->data;
+    struct loop_wake *wake;
+    for (size_t left = loop->wake_count; left > 0; left--) {
+        if ((wake = take_sent(loop)) == NULL) {
+            return;
+        }
+        wake->on_wake(wake->arg);
+    }
+    uv_async_send(uv);
+}
+
 struct loop *loop_new(void)
 {
     struct loop *loop = memory_alloc(sizeof *loop);
     must(uv_loop_init(&loop->uv), "init");
+    must(uv_async_init(&loop->uv, &loop->async, run_wakes), "wake");
+    loop->async.data = loop;
+    uv_unref((uv_handle_t *)&loop->async);
+    pthread_mutex_init(&loop->mutex, NULL);
+    TAILQ_INIT(&loop->sent);
     /* hiredis writes with plain write(2): a peer that left must be EPIPE, not our end. */
     signal(SIGPIPE, SIG_IGN);
     return loop;
@@ -88,6 +129,8 @@ void loop_free(struct loop *loop)
     if (loop == NULL) {
         return;
     }
+    assert(loop->wake_count == 0 && "a wake was not freed before loop_free");
+    uv_close((uv_handle_t *)&loop->async, NULL);
     /* Closing takes a turn, and a signal handle may need one more; a handle that is still open never ends. */
     int status = UV_EBUSY;
     for (int turn = 0; turn < 16 && status == UV_EBUSY; turn++) {
@@ -96,6 +139,7 @@ void loop_free(struct loop *loop)
     }
     assert(status == 0 && "a handle was not freed before loop_free");
     if (status == 0) {
+        pthread_mutex_destroy(&loop->mutex);
         free(loop);
     }
 }
@@ -194,29 +238,45 @@ void loop_poll_free(struct loop_poll *poll)
     close_handle(poll);
 }
 
-static void run_wake(uv_async_t *uv)
-{
-    struct loop_wake *wake = (struct loop_wake *)uv;
-    wake->on_wake(wake->arg);
-}
-
 struct loop_wake *loop_wake_new(struct loop *loop, void (*on_wake)(void *arg), void *arg)
 {
     struct loop_wake *wake = memory_alloc(sizeof *wake);
+    wake->loop = loop;
     wake->on_wake = on_wake;
     wake->arg = arg;
-    must(uv_async_init(&loop->uv, &wake->uv, run_wake), "wake");
+    if (loop->wake_count++ == 0) {
+        uv_ref((uv_handle_t *)&loop->async);
+    }
     return wake;
 }
 
 void loop_wake_send(struct loop_wake *wake)
 {
-    uv_async_send(&wake->uv);
+    struct loop *loop = wake->loop;
+    pthread_mutex_lock(&loop->mutex);
+    if (!wake->is_sent) {
+        wake->is_sent = true;
+        TAILQ_INSERT_TAIL(&loop->sent, wake, place);
+        uv_async_send(&loop->async);
+    }
+    pthread_mutex_unlock(&loop->mutex);
 }
 
 void loop_wake_free(struct loop_wake *wake)
 {
-    close_handle(wake);
+    if (wake == NULL) {
+        return;
+    }
+    struct loop *loop = wake->loop;
+    pthread_mutex_lock(&loop->mutex);
+    if (wake->is_sent) {
+        TAILQ_REMOVE(&loop->sent, wake, place);
+    }
+    pthread_mutex_unlock(&loop->mutex);
+    if (--loop->wake_count == 0) {
+        uv_unref((uv_handle_t *)&loop->async);
+    }
+    free(wake);
 }
 
 static void run_signal(uv_signal_t *uv, int signal_number)

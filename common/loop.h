@@ -43,7 +43,8 @@ struct loop_poll *loop_poll_new(struct loop *loop, int fd, void (*on_ready)(void
 void loop_poll_watch(struct loop_poll *poll, int events); /* replaces the set; 0 watches nothing */
 void loop_poll_free(struct loop_poll *poll);
 
-/* Wake-up from another thread: several sends may become one call. Send is thread- and signal-safe. */
+/* Wake-up from another thread: several sends may become one call. Send is for any thread, but no signal
+ * handler. */
 struct loop_wake *loop_wake_new(struct loop *loop, void (*on_wake)(void *arg), void *arg);
 void loop_wake_send(struct loop_wake *wake);
 void loop_wake_free(struct loop_wake *wake);

@@ -461,10 +461,20 @@ static void send_due(struct agent *agent)
     }
 }
 
+/* A walk over all agents has its price: only where one is asked for its inventory all the time are they many.
+ */
+static void arm(struct agent_link *link, bool is_asking)
+{
+    const struct agent_link_options *options = &link->options;
+    int64_t step_ms = (is_asking ? smaller(options->ping_ms, options->ask_ms) : options->ping_ms) / 4;
+    loop_timer_start(link->timer, smaller(larger(step_ms, STEP_MIN_MS), STEP_MAX_MS), 0);
+}
+
 static void on_step(void *arg)
 {
     struct agent_link *link = arg;
     struct mono now = link_now(link);
+    bool is_asking = false;
     struct agent *agent, *next;
     HASH_ITER (hh, link->agents, agent, next) {
         if (!agent->is_static && mono_diff(now, agent->heard_at) > FORGET_MS) {
@@ -478,10 +488,12 @@ static void on_step(void *arg)
             set_url(agent, url);
         }
         send_due(agent);
+        is_asking = is_asking || is_only_path(agent);
     }
     if (link->is_book_stale) {
         write_book(link);
     }
+    arm(link, is_asking);
 }
 
 const struct latency *agent_link_latency(const struct agent_link *link)
@@ -538,6 +550,7 @@ void agent_link_redis_away(struct agent_link *link, bool is_away)
         agent->ask_at = link_now(link);
         send_due(agent);
     }
+    arm(link, is_away);
 }
 
 void agent_link_set_keys(struct agent_link *link, const struct key_ring *keys)
@@ -577,9 +590,7 @@ int agent_link_open(const struct agent_link_options *options, struct agent_link 
     }
     agent_book_read(options->state_dir, add_known, link);
     link->is_book_stale = false;
-    int64_t step_ms = smaller(options->ping_ms, options->ask_ms) / 4;
-    step_ms = smaller(larger(step_ms, STEP_MIN_MS), STEP_MAX_MS);
-    loop_timer_start(link->timer, 0, step_ms);
+    loop_timer_start(link->timer, 0, 0);
     *out = link;
     return 0;
 }

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -203,6 +204,95 @@ static void wake_from_another_thread(void **state)
     finish(&fixture);
 }
 
+enum { WAKES = 4 };
+
+struct bell {
+    struct fixture *fixture;
+    struct loop_wake *wake, *victim; /* victim: freed when this one is heard */
+    bool is_endless;                 /* sends itself again */
+    int heard;
+};
+
+static void hear(void *arg)
+{
+    struct bell *bell = arg;
+    bell->heard++;
+    loop_wake_free(bell->victim);
+    bell->victim = NULL;
+    if (bell->is_endless) {
+        loop_wake_send(bell->wake);
+    }
+    count_and_stop_at_limit(bell->fixture);
+}
+
+static void ring(struct fixture *fixture, struct bell bells[WAKES])
+{
+    start(fixture);
+    for (int i = 0; i < WAKES; i++) {
+        bells[i] = (struct bell){.fixture = fixture};
+        bells[i].wake = loop_wake_new(fixture->loop, hear, &bells[i]);
+    }
+}
+
+static void each_wake_is_heard_once_and_in_order(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct bell bells[WAKES];
+    ring(&fixture, bells);
+    fixture.limit = WAKES - 1;
+    for (int i = 1; i < WAKES; i++) {
+        loop_wake_send(bells[i].wake);
+        loop_wake_send(bells[i].wake);
+    }
+    loop_run(fixture.loop);
+    for (int i = 0; i < WAKES; i++) {
+        assert_int_equal(i > 0, bells[i].heard);
+        loop_wake_free(bells[i].wake);
+    }
+    loop_run(fixture.loop); /* ends at once: no wake is left */
+    finish(&fixture);
+}
+
+static void a_wake_freed_in_anothers_callback_stays_silent(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct bell bells[WAKES];
+    ring(&fixture, bells);
+    fixture.limit = 3;
+    bells[0].victim = bells[2].wake;
+    for (int i = 0; i < WAKES; i++) {
+        loop_wake_send(bells[i].wake);
+    }
+    loop_run(fixture.loop);
+    assert_int_equal(0, bells[2].heard);
+    assert_int_equal(3, bells[0].heard + bells[1].heard + bells[3].heard);
+    for (int i = 0; i < WAKES; i++) {
+        loop_wake_free(i == 2 ? NULL : bells[i].wake);
+    }
+    finish(&fixture);
+}
+
+static void a_wake_that_sends_itself_leaves_the_others_their_turn(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct bell bells[WAKES];
+    ring(&fixture, bells);
+    fixture.limit = 100;
+    bells[0].is_endless = bells[1].is_endless = true;
+    loop_wake_send(bells[0].wake);
+    loop_wake_send(bells[1].wake);
+    loop_run(fixture.loop);
+    assert_in_range(bells[0].heard, 48, 54);
+    assert_in_range(bells[1].heard, 48, 54);
+    for (int i = 0; i < WAKES; i++) {
+        loop_wake_free(bells[i].wake);
+    }
+    finish(&fixture);
+}
+
 static void free_wake(void *arg)
 {
     struct fixture *fixture = arg;
@@ -258,6 +348,9 @@ int main(void)
         cmocka_unit_test(poll_tells_what_is_watched),
         cmocka_unit_test(poll_error_is_readable_and_writable_and_keeps_coming),
         cmocka_unit_test(wake_from_another_thread),
+        cmocka_unit_test(each_wake_is_heard_once_and_in_order),
+        cmocka_unit_test(a_wake_freed_in_anothers_callback_stays_silent),
+        cmocka_unit_test(a_wake_that_sends_itself_leaves_the_others_their_turn),
         cmocka_unit_test(a_wake_freed_in_its_own_callback_stays_silent),
         cmocka_unit_test(signal_reaches_the_loop),
         cmocka_unit_test(sigpipe_is_ignored),
