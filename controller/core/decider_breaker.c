@@ -162,7 +162,9 @@ static void say(struct decider *decider, struct fuse *fuse, const struct host *h
     alert.timestamp = decider->wall;
     memory_set_text(alert.host, sizeof alert.host, host ? host->name : "");
     memory_set_text(alert.reason, sizeof alert.reason, host ? "host" : "fleet");
-    if (is_open) {
+    if (is_open && fuse->managed == 0) { /* nobody was counted yet */
+        memory_set_text(alert.detail, sizeof alert.detail, "it was open before this controller led");
+    } else if (is_open) {
         snprintf(alert.detail, sizeof alert.detail, "%lld of %lld containers failed within %d s",
                  (long long)fuse->breaker.recent, (long long)fuse->managed, BREAKER_WINDOW_MS / 1000);
     } else {

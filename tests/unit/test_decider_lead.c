@@ -243,16 +243,18 @@ static void what_nobody_told_is_told(void **state)
     }
 }
 
-/* Three of four fall ill at once, and get well in the pause, or behind it. */
+/* Three of four fall ill at once, and get well in the pause, or behind it; others led in it, who told theirs.
+ */
 static void an_open_breaker_stays_open_and_is_closed_once(void **state)
 {
     (void)state;
     static const char *const names[] = {"a", "b", "c", "d"};
-    for (int pass = 0; pass < 2; pass++) {
+    for (int pass = 0; pass < 3; pass++) {
+        bool is_well_in_pause = pass == 1, have_others_led = pass == 2;
         fleet_begin("*", "");
         struct heartbeat words[4];
         for (int turn = 0; turn < 40; turn++) { /* 400 s */
-            bool is_ill = turn >= 6 && turn < (pass == 0 ? 20 : 12);
+            bool is_ill = turn >= 6 && turn < (is_well_in_pause ? 12 : 20);
             for (int i = 0; i < 4; i++) {
                 words[i] = fleet_word("h1", names[i], RUNNING, "i1");
                 words[i].health = is_ill && i > 0 ? HEALTH_UNHEALTHY : HEALTH_HEALTHY;
@@ -263,12 +265,15 @@ static void an_open_breaker_stays_open_and_is_closed_once(void **state)
                 assert_int_equal(2,
                                  fleet_count_alerts(ALERT_BREAKER_OPEN, NULL)); /* the host's, the fleet's */
                 decider_follow(fleet.decider);
-            } else if (turn == (pass == 0 ? 11 : 25)) {
-                take_over_from(LED_BY_NOBODY, 2);
+            } else if (turn == (is_well_in_pause ? 25 : 11)) {
+                take_over_from(have_others_led ? LED_BY_OTHERS : LED_BY_NOBODY, 2);
             }
             fleet_run(10000);
         }
-        assert_int_equal(2, fleet_count_alerts(ALERT_BREAKER_OPEN, NULL));
+        assert_int_equal(have_others_led ? 4 : 2, fleet_count_alerts(ALERT_BREAKER_OPEN, NULL));
+        assert_int_equal(have_others_led ? 2 : 0,
+                         fleet_count_lines("it was open before this controller led"));
+        assert_int_equal(0, fleet_count_lines("0 of 0 containers"));
         assert_int_equal(2, fleet_count_alerts(ALERT_BREAKER_CLOSED, NULL));
     }
 }
