@@ -401,6 +401,16 @@ static void what_the_link_says_tells_whether_it_left(void **state)
     }
 }
 
+/* web crashed, and its start was sent; no answer comes. */
+static void command_in_silence(void)
+{
+    fleet_begin("web", "");
+    fleet.is_silent = true;
+    fleet_list("web", RUNNING, "i1", NULL);
+    fleet_die("web", "i1", STOP_CRASH, 1);
+    fleet_run(7000);
+}
+
 /* A beat that names the command without an end of it, or another command, ends nothing. */
 static void a_beat_tells_only_an_end(void **state)
 {
@@ -415,11 +425,7 @@ static void a_beat_tells_only_an_end(void **state)
                  {ANSWER_DOCKER_ERROR, true, false},
                  {ANSWER_DOCKER_ERROR, false, true}};
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
-        fleet_begin("web", "");
-        fleet.is_silent = true;
-        fleet_list("web", RUNNING, "i1", NULL);
-        fleet_die("web", "i1", STOP_CRASH, 1);
-        fleet_run(7000);
+        command_in_silence();
         struct heartbeat word = fleet_word("h1", "web", EXITED, "i1");
         word.stop_class = STOP_CRASH;
         word.exit_code = 1;
@@ -472,11 +478,7 @@ static void labels_win_over_settings(void **state)
 static void the_outcome_rides_in_a_beat(void **state)
 {
     (void)state;
-    fleet_begin("web", "");
-    fleet.is_silent = true;
-    fleet_list("web", RUNNING, "i1", NULL);
-    fleet_die("web", "i1", STOP_CRASH, 1);
-    fleet_run(7000);
+    command_in_silence();
     struct heartbeat word = fleet_word("h1", "web", RUNNING, "i2");
     command_id_format(&fleet.last.id, word.last_command);
     word.last_command_code = ANSWER_OK;
@@ -490,11 +492,7 @@ static void the_outcome_rides_in_a_beat(void **state)
 static void the_outcome_of_one_that_is_dead_again_rides_in_a_beat(void **state)
 {
     (void)state;
-    fleet_begin("web", "");
-    fleet.is_silent = true;
-    fleet_list("web", RUNNING, "i1", NULL);
-    fleet_die("web", "i1", STOP_CRASH, 1);
-    fleet_run(7000);
+    command_in_silence();
     struct heartbeat word = fleet_word("h1", "web", EXITED, "i2");
     word.stop_class = STOP_CRASH;
     word.exit_code = 1;
@@ -514,11 +512,7 @@ static void nobody_tells_the_outcome(void **state)
 {
     (void)state;
     for (int is_back = 0; is_back < 2; is_back++) {
-        fleet_begin("web", "");
-        fleet.is_silent = true;
-        fleet_list("web", RUNNING, "i1", NULL);
-        fleet_die("web", "i1", STOP_CRASH, 1);
-        fleet_run(7000);
+        command_in_silence();
         fleet_go_on(80000, "web", is_back ? RUNNING : EXITED, is_back ? "i2" : "i1", NULL);
         assert_int_equal(is_back, fleet_count_lines("Successfully restarted web"));
         assert_int_equal(!is_back, fleet_count_lines("Failed to restart web: no_outcome"));
@@ -851,11 +845,7 @@ static void one_name_on_two_hosts(void **state)
 static void who_is_found_on_another_host_moves(void **state)
 {
     (void)state;
-    fleet_begin("web", "");
-    fleet.is_silent = true;
-    fleet_list("web", RUNNING, "i1", NULL);
-    fleet_die("web", "i1", STOP_CRASH, 1);
-    fleet_run(7000);
+    command_in_silence();
     assert_state("web", "RESTARTING", NULL);
     struct heartbeat there = fleet_word("h2", "web", EXITED, "j1");
     fleet_inventory("h2", &there, 1, NULL);
