@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <sys/queue.h>
 
 #include <nng/nng.h>
 #include <nng/protocol/reqrep0/req.h>
@@ -36,8 +37,10 @@ struct call {
     enum call_phase phase; /* under the client's mutex from the sending to the end */
     int status;            /* when done: 0 or -errno */
     nng_msg *answer;
-    struct call *next; /* in the list of free ones, or of done ones */
+    STAILQ_ENTRY(call) place; /* among the free ones, or the done ones */
 };
+
+STAILQ_HEAD(calls, call);
 
 struct rpc_client {
     struct loop *loop;
@@ -46,10 +49,9 @@ struct rpc_client {
     size_t max_calls;
     size_t call_count; /* calls made so far, free or not */
     struct call **calls;
-    struct call *free_calls;
+    struct calls free_calls;
     pthread_mutex_t mutex;
-    struct call *done_head; /* under the mutex */
-    struct call *done_tail;
+    struct calls done; /* under the mutex */
     struct rpc_socket_pipes *pipes;
     struct rpc_probe *probe; /* TLS with a listener for trouble, else NULL */
     struct loop_timer *trouble;
@@ -77,13 +79,7 @@ static void finish_locked(struct call *call, int status)
     struct rpc_client *client = call->client;
     call->status = status;
     call->phase = CALL_DONE;
-    call->next = NULL;
-    if (client->done_tail != NULL) {
-        client->done_tail->next = call;
-    } else {
-        client->done_head = call;
-    }
-    client->done_tail = call;
+    STAILQ_INSERT_TAIL(&client->done, call, place);
     loop_wake_send(client->wake);
 }
 
@@ -144,8 +140,7 @@ static void deliver(struct call *call, int status)
     loop_timer_stop(call->connect_timer);
     nng_ctx_close(call->ctx);
     call->phase = CALL_FREE;
-    call->next = client->free_calls;
-    client->free_calls = call;
+    STAILQ_INSERT_HEAD(&client->free_calls, call, place);
     if (status == 0) {
         on_answer(arg, 0, nng_msg_body(answer), nng_msg_len(answer));
     } else {
@@ -157,12 +152,9 @@ static void deliver(struct call *call, int status)
 static struct call *take_done(struct rpc_client *client)
 {
     pthread_mutex_lock(&client->mutex);
-    struct call *call = client->done_head;
+    struct call *call = STAILQ_FIRST(&client->done);
     if (call != NULL) {
-        client->done_head = call->next;
-        if (client->done_head == NULL) {
-            client->done_tail = NULL;
-        }
+        STAILQ_REMOVE_HEAD(&client->done, place);
     }
     pthread_mutex_unlock(&client->mutex);
     return call;
@@ -183,9 +175,9 @@ static void on_answers(void *arg)
 
 static struct call *take_call(struct rpc_client *client)
 {
-    struct call *call = client->free_calls;
+    struct call *call = STAILQ_FIRST(&client->free_calls);
     if (call != NULL) {
-        client->free_calls = call->next;
+        STAILQ_REMOVE_HEAD(&client->free_calls, place);
         return call;
     }
     if (client->call_count == client->max_calls) {
@@ -279,6 +271,8 @@ int rpc_client_open(struct loop *loop, const struct rpc_client_options *options,
     client->max_calls = options->max_calls == 0 ? DEFAULT_CALLS : options->max_calls;
     client->pipes = rpc_socket_pipes_new(NULL);
     pthread_mutex_init(&client->mutex, NULL);
+    STAILQ_INIT(&client->free_calls);
+    STAILQ_INIT(&client->done);
     int code = nng_req0_open(&client->socket);
     if (code != 0) {
         rpc_socket_pipes_free(client->pipes);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 
 #include <nng/nng.h>
 #include <nng/protocol/reqrep0/rep.h>
@@ -29,7 +30,7 @@ struct slot {
     nng_aio *aio;
     enum slot_state state;
     nng_msg *arrived;
-    struct slot *next_ready;
+    STAILQ_ENTRY(slot) place; /* among those ready */
     struct rpc_request *request;
 };
 
@@ -50,8 +51,7 @@ struct rpc_server {
     struct slot *slots;
     size_t slot_count;
     pthread_mutex_t mutex;
-    struct slot *ready_head; /* under the mutex: arrived, the loop has not seen them */
-    struct slot *ready_tail;
+    STAILQ_HEAD(, slot) ready; /* under the mutex: arrived, the loop has not seen them */
     bool is_closed;
     unsigned depth;
 };
@@ -68,14 +68,8 @@ static void hand_over(struct slot *slot)
     slot->arrived = nng_aio_get_msg(slot->aio);
     nng_aio_set_msg(slot->aio, NULL);
     slot->state = SLOT_OPEN;
-    slot->next_ready = NULL;
     pthread_mutex_lock(&server->mutex);
-    if (server->ready_tail != NULL) {
-        server->ready_tail->next_ready = slot;
-    } else {
-        server->ready_head = slot;
-    }
-    server->ready_tail = slot;
+    STAILQ_INSERT_TAIL(&server->ready, slot, place);
     loop_wake_send(server->wake);
     pthread_mutex_unlock(&server->mutex);
 }
@@ -102,12 +96,9 @@ static void on_slot(void *arg)
 static struct slot *take_ready(struct rpc_server *server)
 {
     pthread_mutex_lock(&server->mutex);
-    struct slot *slot = server->ready_head;
+    struct slot *slot = STAILQ_FIRST(&server->ready);
     if (slot != NULL) {
-        server->ready_head = slot->next_ready;
-        if (server->ready_head == NULL) {
-            server->ready_tail = NULL;
-        }
+        STAILQ_REMOVE_HEAD(&server->ready, place);
     }
     pthread_mutex_unlock(&server->mutex);
     return slot;
@@ -297,6 +288,7 @@ int rpc_server_open(struct loop *loop, const struct rpc_server_options *options,
     server->loop = loop;
     server->options = *options;
     pthread_mutex_init(&server->mutex, NULL);
+    STAILQ_INIT(&server->ready);
     int code = nng_rep0_open(&server->socket);
     if (code != 0) {
         free_server(server);
