@@ -17,13 +17,14 @@
 
 enum { TOKEN_BYTES = 16, TOKEN_SIZE = 2 * TOKEN_BYTES + 1, NUMBER_SIZE = 24, FILE_MAX_BYTES = 128 };
 enum { LOOK_MIN_MS = 10, LOOK_MAX_MS = 250, STANDBY_ASK_MS = 1000, RETRY_MS = 20, REASON_SIZE = 160 };
+enum { ANSWER_COUNT = 5 };
 
 /*
  * KEYS lease, epoch, controllers, marker
  * ARGV token, claimed epoch (0: a new one), epoch to exceed, lease ms, "1" where a free one may be taken,
  *      our id, JSON before and behind the epoch, the marker under which a free one may be taken ("": any)
  * Answers {1, epoch, others, 1 where it was ours} or {0, ms that the other's lease has left, its text, 0}, or
- * {-1, 0, the marker that stands, 0}.
+ * {-1, 0, the marker that stands, 0}; the fifth is what Redis' clock reads, in ms.
  * A lease without a time to live is nobody's: ours always have one. A key of another type is rubbish, so
  * is an epoch over LEADERSHIP_EPOCH_STORED_MAX. ZADD comes first: a full Redis refuses a script only at its
  * first write, and only where that one may need memory; it must give the lease to nobody, for it takes no
@@ -42,11 +43,11 @@ static const char SCRIPT[] =
     "local held = redis.call('GET', KEYS[1]) "
     "local left = redis.call('PTTL', KEYS[1]) "
     "local is_ours = held and string.find(held, ARGV[1], 1, true) "
-    "if held and not is_ours and left > 0 then return {0, left, held, 0} end "
-    "if not is_ours and ARGV[5] ~= '1' then return {0, 0, '', 0} end "
+    "if held and not is_ours and left > 0 then return {0, left, held, 0, now} end "
+    "if not is_ours and ARGV[5] ~= '1' then return {0, 0, '', 0, now} end "
     "local is_marked = redis.call('TYPE', KEYS[4]).ok == 'string' "
     "local marker = is_marked and redis.call('GET', KEYS[4]) "
-    "if not is_ours and ARGV[9] ~= '' and marker ~= ARGV[9] then return {-1, 0, marker, 0} end "
+    "if not is_ours and ARGV[9] ~= '' and marker ~= ARGV[9] then return {-1, 0, marker, 0, now} end "
     "local known = tonumber(redis.call('GET', KEYS[2]) or 0) or 0 "
     "if known < 0 or known > 2^40 or known ~= math.floor(known) then known = 0 end "
     "local epoch = tonumber(ARGV[2]) "
@@ -58,7 +59,7 @@ static const char SCRIPT[] =
     "redis.call('SET', KEYS[2], string.format('%.0f', epoch)) "
     "redis.call('SET', KEYS[1], ARGV[7] .. string.format('%.0f', epoch) .. ARGV[8], 'PX', ARGV[4]) "
     "end "
-    "return {1, epoch, redis.call('ZCARD', KEYS[3]) - 1, is_ours and 1 or 0}";
+    "return {1, epoch, redis.call('ZCARD', KEYS[3]) - 1, is_ours and 1 or 0, now}";
 
 /* KEYS lease, controllers, ours; ARGV token, id */
 static const char RELEASE_SCRIPT[] =
@@ -350,11 +351,13 @@ static void on_asked(void *arg, const struct redis_reply *reply)
         }
         return;
     }
-    if (redis_reply_type(reply) != REDIS_REPLY_LIST || redis_reply_count(reply) != 4) {
+    if (redis_reply_type(reply) != REDIS_REPLY_LIST || redis_reply_count(reply) != ANSWER_COUNT) {
         tell_failure(lease, reply);
         return;
     }
     lease->refusal[0] = '\0';
+    redis_session_set_wall(lease->options.session,
+                           (struct wall){redis_reply_number(redis_reply_at(reply, 4))}, lease_now(lease));
     int64_t answer = redis_reply_number(redis_reply_at(reply, 0));
     if (answer == 1) {
         take_grant(lease, reply);

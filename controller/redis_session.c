@@ -40,6 +40,8 @@ struct redis_session {
     char known_run_id[RUN_ID_SIZE];
     uint64_t generation; /* answers to an older probe are dropped */
     struct latency latency;
+    struct wall wall;    /* what its clock read at … */
+    struct mono wall_at; /* … this moment; 0: never heard of */
 };
 
 struct probe {
@@ -295,6 +297,21 @@ bool redis_session_took_write(struct redis_session *session, const struct redis_
         redis_link_fail(session->commander, reason);
     }
     return false;
+}
+
+void redis_session_set_wall(struct redis_session *session, struct wall wall, struct mono at)
+{
+    session->wall = wall;
+    session->wall_at = at;
+}
+
+bool redis_session_wall(const struct redis_session *session, struct mono now, struct wall *out)
+{
+    if (session->wall_at.ms == 0) {
+        return false;
+    }
+    out->ms = session->wall.ms + mono_diff(now, session->wall_at);
+    return true;
 }
 
 const char *redis_session_marker(const struct redis_session *session)

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "common/clock.h"
 #include "common/loop.h"
 #include "common/redis_link.h"
 #include "common/redis_url.h"
@@ -50,6 +51,12 @@ int redis_session_command(struct redis_session *session, redis_link_callback on_
 /* The answer to a write: true where it was done. A refusal that says that this server is of no use now drops
  * the connection (on_away comes, from within this call). `reply` may be NULL. */
 bool redis_session_took_write(struct redis_session *session, const struct redis_reply *reply);
+
+/* Redis' own clock, as leader_lease hears of it with each answer: it read `wall` at `at`. All controllers
+ * share it, and it outlives a clock of ours that is set. False from _wall: never heard of. Kept while Redis
+ * is away. */
+void redis_session_set_wall(struct redis_session *session, struct wall wall, struct mono at);
+bool redis_session_wall(const struct redis_session *session, struct mono now, struct wall *out);
 
 /* The marker that stood in Redis when it was last found writable. Borrowed until the next on_writable. */
 const char *redis_session_marker(const struct redis_session *session);

@@ -12,6 +12,9 @@
 
 enum { TTL_BEYOND_COOLDOWN_MS = 3600 * 1000, TTL_SIZE = 24 };
 
+static const int64_t CLOCK_TOLERANCE_MS =
+    2000; /* an answer of Redis' takes its time; stored times are cut to seconds */
+
 struct mono restart_entries_now(const struct restart_store *store)
 {
     return decider_port_now(&store->options.port);
@@ -60,6 +63,37 @@ void restart_entries_set(struct restart_entry *entry, const struct restart_state
     size_t len;
     entry->text = restart_state_encode(state, &len);
     entry->is_deleted = false;
+    entry->is_recalled = false;
+}
+
+static bool clock_ahead_ms(const struct restart_store *store, int64_t *out)
+{
+    struct wall theirs;
+    if (!redis_session_wall(store->options.session, restart_entries_now(store), &theirs)) {
+        return false;
+    }
+    *out = clock_wall_now().ms - theirs.ms;
+    return true;
+}
+
+void restart_entries_stamp(const struct restart_store *store, struct restart_state *state)
+{
+    state->has_clock_ahead = clock_ahead_ms(store, &state->clock_ahead_ms);
+}
+
+bool restart_entries_align(const struct restart_store *store, struct restart_state *state)
+{
+    int64_t ahead_ms;
+    if (!state->has_clock_ahead || !clock_ahead_ms(store, &ahead_ms)) {
+        return false;
+    }
+    int64_t shift_ms = ahead_ms - state->clock_ahead_ms;
+    if (shift_ms >= -CLOCK_TOLERANCE_MS && shift_ms <= CLOCK_TOLERANCE_MS) {
+        return false;
+    }
+    restart_state_shift(state, shift_ms);
+    state->clock_ahead_ms = ahead_ms;
+    return true;
 }
 
 void restart_entries_free_request(struct restart_request *request)

@@ -22,9 +22,11 @@ struct restart_entry {
     struct restart_state state;
     char *text;         /* as we wrote it, or as it was read */
     bool is_pending;    /* Redis may lack it */
+    bool is_recalled;   /* from the journal; our clock may have been set since it was written */
     bool is_deleted;    /* the key is yet to be deleted; state and text are empty */
     bool was_seen;      /* by the load under way */
     bool is_edited;     /* so did the load find it */
+    bool is_moved;      /* and written by another clock: it is written by ours */
     bool is_unreadable; /* what stands in Redis is none; ours counts */
     uint64_t changed;   /* store->change at the last write: answers to older looks are stale */
     struct mono written_at;
@@ -64,6 +66,13 @@ void restart_entries_drop(struct restart_store *store, struct restart_entry *ent
 
 /* A copy, with the text that it encodes to. */
 void restart_entries_set(struct restart_entry *entry, const struct restart_state *state);
+
+/* Notes how our clock stands to Redis' where that is known, for whoever reads the state by another clock. */
+void restart_entries_stamp(const struct restart_store *store, struct restart_state *state);
+
+/* Read by our clock from now on. True where it was written by another one, or by ours before it was set: its
+ * times were moved. */
+bool restart_entries_align(const struct restart_store *store, struct restart_state *state);
 
 /* As it stands in Redis, with those very bytes, so that the watch does not take them for new. */
 void restart_entries_take(struct restart_store *store, struct restart_entry *entry,

@@ -14,7 +14,9 @@ void restart_store_save(struct restart_store *store, const char *container, uint
                         const struct restart_state *state)
 {
     struct restart_entry *entry = restart_entries_add(store, container);
-    restart_entries_set(entry, state);
+    struct restart_state stamped = *state; /* borrows what it points to */
+    restart_entries_stamp(store, &stamped);
+    restart_entries_set(entry, &stamped);
     entry->is_unreadable = false;
     if (redis_session_is_ready(store->options.session) && restart_entries_send_set(store, entry, &token)) {
         return;
@@ -63,6 +65,7 @@ static void take_journal_entry(void *arg, const char *container, enum journal_ma
     restart_entries_set(entry, &state);
     restart_state_fini(&state);
     entry->is_pending = mark == JOURNAL_PENDING;
+    entry->is_recalled = true;
 }
 
 static struct wall later_wall(struct wall left, struct wall right)
@@ -164,18 +167,21 @@ void restart_store_load_begin(struct restart_store *store, bool is_amnesic)
         entry->was_seen = false;
         entry->is_unreadable = false;
         entry->is_edited = false;
+        entry->is_moved = entry->is_recalled && restart_entries_align(store, &entry->state);
+        entry->is_recalled = false;
     }
 }
 
 /* Ours and Redis' differ: where Redis had ours and lost nothing, somebody has changed it since. */
 static void meet(struct restart_store *store, struct restart_entry *entry, const struct restart_state *state,
-                 const char *bytes, size_t len)
+                 bool is_moved, const char *bytes, size_t len)
 {
     if (restart_entries_is_text(entry, bytes, len)) {
         entry->is_pending = false;
     } else if (!entry->is_pending && !store->is_amnesic) {
         restart_entries_take(store, entry, state, bytes, len);
         entry->is_edited = true;
+        entry->is_moved = is_moved;
     } else {
         struct restart_state merged;
         restart_state_copy(&entry->state, &merged);
@@ -203,11 +209,13 @@ void restart_store_load_value(struct restart_store *store, const char *container
         }
         return;
     }
+    bool is_moved = restart_entries_align(store, &state);
     if (entry == NULL && HASH_COUNT(store->entries) < ENTRIES_MAX) {
         entry = restart_entries_add(store, container);
         restart_entries_take(store, entry, &state, bytes, len);
+        entry->is_moved = is_moved;
     } else if (entry != NULL && !entry->is_deleted) {
-        meet(store, entry, &state, bytes, len);
+        meet(store, entry, &state, is_moved, bytes, len);
     }
     if (entry != NULL) {
         entry->was_seen = true;
@@ -241,7 +249,10 @@ void restart_store_load_end(struct restart_store *store)
                                     clock_wall_now());
             }
             restart_entries_tell_loaded(store, entry);
-            if (!entry->was_seen || entry->is_pending || entry->is_unreadable) {
+            if (entry->is_moved) {
+                restart_entries_set(entry, &entry->state);
+            }
+            if (!entry->was_seen || entry->is_pending || entry->is_unreadable || entry->is_moved) {
                 write_back(store, entry);
             } else {
                 restart_entries_keep(store, entry, JOURNAL_STORED);

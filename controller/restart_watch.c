@@ -62,6 +62,7 @@ static void take_edited(struct restart_store *store, struct restart_entry *entry
         return;
     }
     log_info("The restart state of %s was changed in Redis: taken over", entry->container);
+    restart_entries_align(store, &state);
     restart_entries_take(store, entry, &state, bytes, len);
     restart_state_fini(&state);
     restart_entries_keep(store, entry, JOURNAL_STORED);

@@ -12,6 +12,8 @@
 
 enum { FIRST_SIZE = 512, MAX_VALUES = 1024, MAX_ATTEMPTS = 1000000 };
 
+static const int64_t CLOCK_AHEAD_MAX_MS = 100LL * 366 * 24 * 3600 * 1000; /* a clock that was never set */
+
 static const struct json_bounds bounds = {"restart state", LIMIT_RESTART_STATE_BYTES, MAX_VALUES};
 
 void restart_state_init(struct restart_state *state)
@@ -96,6 +98,15 @@ static int read_epoch(const cJSON *item, uint64_t *out, struct err *err)
                                            : json_reader_refuse(item, item->string, "a whole number", err);
 }
 
+static int read_clock_ahead(const cJSON *item, struct restart_state *out, struct err *err)
+{
+    out->has_clock_ahead =
+        json_reader_signed(item, -CLOCK_AHEAD_MAX_MS, CLOCK_AHEAD_MAX_MS, &out->clock_ahead_ms);
+    return out->has_clock_ahead
+               ? 0
+               : json_reader_refuse(item, item->string, "milliseconds, at most a century", err);
+}
+
 static int read_field(cJSON *tree, cJSON *item, struct restart_state *out, struct err *err)
 {
     const char *name = item->string;
@@ -140,6 +151,9 @@ static int read_field(cJSON *tree, cJSON *item, struct restart_state *out, struc
     }
     if (strcmp(name, "epoch") == 0) {
         return read_epoch(item, &out->epoch, err);
+    }
+    if (strcmp(name, "clock_ahead_ms") == 0) {
+        return read_clock_ahead(item, out, err);
     }
     json_reader_move(tree, item, &out->extra);
     return 0;
@@ -201,6 +215,9 @@ static void write_additions(struct json_writer *writer, const struct restart_sta
     if (state->epoch != 0) {
         json_writer_unsigned(writer, "epoch", state->epoch);
     }
+    if (state->has_clock_ahead) {
+        json_writer_signed(writer, "clock_ahead_ms", state->clock_ahead_ms);
+    }
 }
 
 /* Escaped anew, foreign fields may have grown: those that would make the text one that nobody reads are left
@@ -228,6 +245,18 @@ char *restart_state_encode(const struct restart_state *state, size_t *len)
     }
     json_writer_close(&writer, '}');
     return json_writer_take(&writer, len);
+}
+
+/* ---- clocks ---- */
+
+void restart_state_shift(struct restart_state *state, int64_t ms)
+{
+    struct wall *times[] = {&state->last_attempt_at, &state->cooldown_until, &state->last_completed_at};
+    for (size_t i = 0; i < sizeof times / sizeof times[0]; i++) {
+        if (times[i]->ms != 0) {
+            times[i]->ms += ms;
+        }
+    }
 }
 
 /* ---- merging ---- */
@@ -260,6 +289,8 @@ static void take_attempt(struct restart_state *into, const struct restart_state 
     merged.is_exhausted_alerted = into->is_exhausted_alerted;
     merged.is_recovery_due = into->is_recovery_due;
     merged.epoch = into->epoch;
+    merged.has_clock_ahead = into->has_clock_ahead;
+    merged.clock_ahead_ms = into->clock_ahead_ms;
     merged.extra = into->extra;
     *into = merged;
 }

@@ -36,6 +36,9 @@ struct restart_state {
     bool is_recovery_due;          /* something was announced that SERVICE_RECOVERED closes */
     struct wall last_completed_at; /* backoff counts from here */
     uint64_t epoch;
+    bool has_clock_ahead; /* told is, … */
+    int64_t
+        clock_ahead_ms;  /* … by how much the clock of these times was ahead of Redis' (negative: behind) */
     struct cJSON *extra; /* unknown fields, owned, or NULL */
 };
 
@@ -48,6 +51,9 @@ int restart_state_decode(const char *bytes, size_t len, struct restart_state *ou
 
 /* Fresh text, given; always short enough to be decoded: unknown fields that no longer fit are left out. */
 char *restart_state_encode(const struct restart_state *state, size_t *len);
+
+/* All times in it, by another clock that is so much further ahead. */
+void restart_state_shift(struct restart_state *state, int64_t ms);
 
 /* After a Redis outage: the higher count (its attempt's fields with it), the later cooldown and completion.
  * Where the two belong to different container ids, the later attempt wins whole. One attempt known twice is

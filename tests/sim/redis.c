@@ -552,8 +552,9 @@ static void set_list(struct redis_reply *reply, int64_t first, int64_t second, c
                      int64_t others, bool was_ours)
 {
     reply->type = REDIS_REPLY_LIST;
-    reply->count = 4;
-    reply->items = memory_alloc(4 * sizeof *reply->items);
+    reply->count = 5;
+    reply->items = memory_alloc(5 * sizeof *reply->items);
+    reply->items[4] = (struct redis_reply){.type = REDIS_REPLY_NUMBER, .number = sim_wall(0).ms};
     reply->items[0] = (struct redis_reply){.type = REDIS_REPLY_NUMBER, .number = first};
     reply->items[1] = (struct redis_reply){.type = REDIS_REPLY_NUMBER, .number = second};
     reply->items[3] = (struct redis_reply){.type = REDIS_REPLY_NUMBER, .number = was_ours};

@@ -247,6 +247,9 @@ static void random_states_round_trip(void **state)
         value.is_exhausted_alerted = vector_below(&seed, 2) == 0;
         value.is_recovery_due = vector_below(&seed, 2) == 0;
         value.epoch = vector_random(&seed) >> 12;
+        value.has_clock_ahead = vector_below(&seed, 2) == 0;
+        value.clock_ahead_ms =
+            value.has_clock_ahead ? (int64_t)vector_below(&seed, 2000000000) - 1000000000 : 0;
         cleanup_free char *text = restart_state_encode(&value, NULL);
         struct restart_state again;
         decode_text(text, &again);
@@ -264,6 +267,8 @@ static void random_states_round_trip(void **state)
         assert_int_equal(again.is_exhausted_alerted, value.is_exhausted_alerted);
         assert_int_equal(again.is_recovery_due, value.is_recovery_due);
         assert_true(again.epoch == value.epoch);
+        assert_int_equal(again.has_clock_ahead, value.has_clock_ahead);
+        assert_int_equal(again.clock_ahead_ms, value.clock_ahead_ms);
         assert_null(again.extra);
     }
 }

@@ -23,6 +23,7 @@ struct told {
     int stored, unsafe, loaded, reset;
     uint64_t token;
     int64_t loaded_count;
+    struct wall loaded_cooldown;
     char container[LIMIT_NAME_SIZE];
 };
 
@@ -44,6 +45,7 @@ void decider_state_loaded(struct decider *decider, const char *container, const 
     (void)decider, (void)now, (void)wall;
     told.loaded++;
     told.loaded_count = state->attempt_count;
+    told.loaded_cooldown = state->cooldown_until;
     memory_set_text(told.container, sizeof told.container, container);
 }
 
@@ -72,6 +74,7 @@ struct fixture {
     struct restart_store *store;
     struct warning_limiter *warnings;
     bool was_amnesic;
+    int64_t clock_ahead_ms; /* of ours, as Redis tells it from now on; 0: nothing is told */
 };
 
 static void check_goal(void *arg)
@@ -172,6 +175,10 @@ static void on_writable(void *arg, bool is_amnesic)
 {
     struct fixture *fixture = arg;
     fixture->was_amnesic = is_amnesic;
+    if (fixture->clock_ahead_ms != 0) {
+        redis_session_set_wall(fixture->session, (struct wall){clock_wall_now().ms - fixture->clock_ahead_ms},
+                               loop_now(fixture->loop));
+    }
     restart_store_load_begin(fixture->store, is_amnesic);
     cleanup_free char *text = value_of(fixture, "web");
     if (text[0] != '\0') {
@@ -343,6 +350,82 @@ static void a_key_deleted_while_we_were_down_is_one_too(void **state)
     assert_int_equal(0, told.loaded);
 }
 
+/* Writes a cooldown of 300 s and ends. */
+static void leave_cooldown(struct fixture *fixture, int64_t clock_ahead_ms)
+{
+    run_until(fixture, is_ready);
+    redis_session_set_wall(fixture->session, (struct wall){clock_wall_now().ms - clock_ahead_ms},
+                           loop_now(fixture->loop));
+    struct restart_state state;
+    restart_state_init(&state);
+    state.attempt_count = 3;
+    state.last_attempt_at = clock_wall_now();
+    state.cooldown_until = (struct wall){clock_wall_now().ms + 300000};
+    restart_store_save(fixture->store, "web", 1, &state);
+    restart_state_fini(&state);
+    run_until(fixture, is_stored);
+    close_store(fixture);
+    told = (struct told){0};
+}
+
+static void assert_cooldown_left(int64_t wanted_ms)
+{
+    int64_t left_ms = told.loaded_cooldown.ms - clock_wall_now().ms;
+    assert_in_range(left_ms - wanted_ms + 30000, 0, 35000);
+}
+
+/* That one was 13 hours ahead of us: by its own clock the cooldown would be long over for it. */
+static void a_cooldown_by_another_clock_lasts_as_long(void **state)
+{
+    struct fixture *fixture = *state;
+    leave_cooldown(fixture, 60000);
+    disk_file_remove(fixture->state_dir, RESTART_JOURNAL_FILE, NULL); /* it was another controller's */
+    fixture->clock_ahead_ms = 60000 + 13 * 3600 * 1000;
+    open_store(fixture);
+    run_until(fixture, is_ready);
+    assert_int_equal(1, told.loaded);
+    assert_int_equal(0, told.reset);
+    assert_cooldown_left(300000 + 13 * 3600 * 1000); /* our clock reads as before, and is said to be ahead */
+    told = (struct told){0};
+    close_store(fixture);
+    open_store(fixture); /* what we made of it was written, by our clock */
+    run_until(fixture, is_ready);
+    assert_int_equal(1, told.loaded);
+    assert_int_equal(0, told.reset);
+    assert_cooldown_left(300000 + 13 * 3600 * 1000);
+}
+
+/* Our own clock was set back by five hours while we were down. */
+static void a_cooldown_of_ours_outlives_a_clock_that_is_set(void **state)
+{
+    struct fixture *fixture = *state;
+    leave_cooldown(fixture, 60000);
+    fixture->clock_ahead_ms = 60000 - 5 * 3600 * 1000;
+    open_store(fixture);
+    run_until(fixture, is_ready);
+    assert_int_equal(1, told.loaded);
+    assert_int_equal(0, told.reset);
+    assert_cooldown_left(300000 - 5 * 3600 * 1000);
+}
+
+/* A difference that answers and rounding make is none, nor is one that nobody told. */
+static void a_cooldown_stays_as_it_is_where_clocks_agree(void **state)
+{
+    static const int64_t ahead[] = {60500, 0};
+    struct fixture *fixture = *state;
+    leave_cooldown(fixture, 60000);
+    for (size_t i = 0; i < sizeof ahead / sizeof ahead[0]; i++) {
+        fixture->clock_ahead_ms = ahead[i];
+        open_store(fixture);
+        run_until(fixture, is_ready);
+        assert_int_equal(1, told.loaded);
+        assert_cooldown_left(300000);
+        close_store(fixture);
+        told = (struct told){0};
+    }
+    open_store(fixture);
+}
+
 static void a_flush_is_no_reset(void **state)
 {
     struct fixture *fixture = *state;
@@ -469,6 +552,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(is_on_disk_while_redis_is_away_and_merged_later, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_deleted_key_is_a_fresh_budget, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_key_deleted_while_we_were_down_is_one_too, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_cooldown_by_another_clock_lasts_as_long, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_cooldown_of_ours_outlives_a_clock_that_is_set, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_cooldown_stays_as_it_is_where_clocks_agree, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_flush_is_no_reset, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_edited_key_is_taken, set_up, tear_down),
         cmocka_unit_test_setup_teardown(rubbish_changes_nothing_and_is_written_over, set_up, tear_down),
