@@ -185,10 +185,9 @@ void agent_facts_changed(struct agent *agent)
     }
 }
 
-void agent_command_ended(struct agent *agent, const char *container_id, const char *command_hex,
-                         enum answer_code code)
+void agent_command_ended(struct agent *agent, const struct outcome *outcome)
 {
-    container_table_set_last_command(agent->table, container_id, command_hex, code);
+    container_table_set_last_command(agent->table, outcome);
     agent_facts_changed(agent);
 }
 

@@ -91,8 +91,7 @@ void agent_facts_changed(struct agent *agent);
 
 /* How a command ended: into the container's beat and registration entry, published at the end of this turn.
  */
-void agent_command_ended(struct agent *agent, const char *container_id, const char *command_hex,
-                         enum answer_code code);
+void agent_command_ended(struct agent *agent, const struct outcome *outcome);
 
 /* Grows whenever the registration says something new. */
 uint64_t agent_change(const struct agent *agent);

@@ -95,6 +95,7 @@ static struct outcome outcome_of(struct command_runner *runner, const struct com
     struct outcome outcome = {.id = command->id,
                               .op = command->op,
                               .epoch = command->epoch,
+                              .attempt = command->attempt,
                               .at = runner->ports.wall(runner->ports.arg),
                               .stop_timeout_ms = command->stop_timeout_ms};
     memory_set_text(outcome.container, sizeof outcome.container, command->container);
@@ -192,14 +193,12 @@ static void job_end(struct command_job *job, enum answer_code code, const char *
     remember(runner, &outcome, OUTCOME_FILE_LAZY, NULL, NULL);
     FAULT_POINT("agent_ended");
     job_own(job, COMMAND_OWN_END);
-    char container_id[LIMIT_ID_SIZE];
-    memcpy(container_id, job->command.container_id, sizeof container_id);
     if (job->state == JOB_WRITING) {
         job_enter(job, JOB_ABANDONED);
     } else {
         job_free(job);
     }
-    runner->ports.ended(runner->ports.arg, container_id, &outcome.id, code);
+    runner->ports.ended(runner->ports.arg, &outcome);
 }
 
 /* What both judgements have in common; `job` is NULL at receipt. */
@@ -556,6 +555,7 @@ static void recover_one(void *arg, const struct outcome *outcome)
     struct command command = {.id = outcome->id,
                               .op = outcome->op,
                               .epoch = outcome->epoch,
+                              .attempt = outcome->attempt,
                               .stop_timeout_ms = outcome->stop_timeout_ms};
     memory_set_text(command.container, sizeof command.container, outcome->container);
     memory_set_text(command.container_id, sizeof command.container_id, outcome->container_id);

@@ -59,7 +59,7 @@ struct command_ports {
     /* Between the two, deaths and stops of this container are our own doing. */
     void (*own)(void *arg, const char *container_id, enum command_own what);
     /* A command that was accepted has ended. */
-    void (*ended)(void *arg, const char *container_id, const struct command_id *id, enum answer_code code);
+    void (*ended)(void *arg, const struct outcome *outcome);
     /* As outcome_file.h; on_done (may be NULL) may also come from within append. */
     void (*append)(void *arg, const uint8_t *bytes, size_t len, enum outcome_file_safety safety,
                    outcome_file_callback on_done, void *done_arg);

@@ -59,6 +59,8 @@ static bool port_find(void *arg, const char *name, struct command_facts *out)
                                   .stop_class = container->stop_class,
                                   .is_stopping = container->is_stopping,
                                   .is_docker_restarting = container->is_docker_restarting,
+                                  .is_parent_down =
+                                      container_table_is_parent_down(server->agent->table, container),
                                   .is_engine_up = event_stream_is_up(server->agent->stream)};
     memory_set_text(out->container_id, sizeof out->container_id, container->id);
     if (container->is_inspected) {
@@ -126,12 +128,9 @@ static void port_own(void *arg, const char *container_id, enum command_own what)
     }
 }
 
-static void port_ended(void *arg, const char *container_id, const struct command_id *id,
-                       enum answer_code code)
+static void port_ended(void *arg, const struct outcome *outcome)
 {
-    char hex[LIMIT_COMMAND_ID_SIZE];
-    command_id_format(id, hex);
-    agent_command_ended(((struct command_server *)arg)->agent, container_id, hex, code);
+    agent_command_ended(((struct command_server *)arg)->agent, outcome);
 }
 
 static void port_append(void *arg, const uint8_t *bytes, size_t len, enum outcome_file_safety safety,

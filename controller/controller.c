@@ -364,7 +364,7 @@ static void on_leading(void *arg, enum lease_grant grant)
     decider_take_over(controller->decider, grant == GRANT_TAKEN ? LED_BY_OTHERS : LED_BY_NOBODY,
                       loop_now(controller->loop), clock_wall_now());
     record(controller);
-    restart_store_lead(controller->store, grant == GRANT_TAKEN);
+    restart_store_lead(controller->store, leader_lease_epoch(controller->lease), grant == GRANT_TAKEN);
     heartbeat_consumer_forget(controller->consumer);
     controller->is_taking_over = true;
     if (has_redis) {

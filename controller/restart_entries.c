@@ -96,6 +96,22 @@ bool restart_entries_align(const struct restart_store *store, struct restart_sta
     return true;
 }
 
+uint64_t restart_entries_epoch(const struct restart_store *store)
+{
+    uint64_t told = decider_epoch(store->options.port.decider);
+    return told > store->led_under ? told : store->led_under;
+}
+
+enum restart_author restart_entries_author(const struct restart_store *store,
+                                           const struct restart_state *state)
+{
+    uint64_t ours = restart_entries_epoch(store);
+    if (state->epoch == 0 || state->epoch == ours) {
+        return AUTHOR_HERE;
+    }
+    return state->epoch < ours ? AUTHOR_BEFORE : AUTHOR_SINCE;
+}
+
 void restart_entries_free_request(struct restart_request *request)
 {
     for (size_t i = 0; i < request->count; i++) {

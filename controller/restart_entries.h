@@ -40,9 +40,10 @@ struct restart_store {
     struct restart_entry *entries;
     uint64_t change;
     bool is_following;
-    bool is_amnesic; /* the load under way */
-    size_t pending;  /* writes without an answer */
-    size_t looks;    /* of the watch, without an answer */
+    uint64_t led_under; /* the epoch when we began to lead */
+    bool is_amnesic;    /* the load under way */
+    size_t pending;     /* writes without an answer */
+    size_t looks;       /* of the watch, without an answer */
 };
 
 /* One write or look under way. */
@@ -73,6 +74,14 @@ void restart_entries_stamp(const struct restart_store *store, struct restart_sta
 /* Read by our clock from now on. True where it was written by another one, or by ours before it was set: its
  * times were moved. */
 bool restart_entries_align(const struct restart_store *store, struct restart_state *state);
+
+/* Ours; the decider hears of the first one late. */
+uint64_t restart_entries_epoch(const struct restart_store *store);
+
+/* Who wrote it: an operator, or we; one who leads no more, and does not know it yet; one who leads since. */
+enum restart_author { AUTHOR_HERE, AUTHOR_BEFORE, AUTHOR_SINCE };
+enum restart_author restart_entries_author(const struct restart_store *store,
+                                           const struct restart_state *state);
 
 /* As it stands in Redis, with those very bytes, so that the watch does not take them for new. */
 void restart_entries_take(struct restart_store *store, struct restart_entry *entry,

@@ -73,21 +73,19 @@ static struct wall later_wall(struct wall left, struct wall right)
     return left.ms > right.ms ? left : right;
 }
 
-/* As old as a key that Redis would have dropped: of no use any more, and the journal stays small. */
-static bool is_outlived(const struct restart_store *store, const struct restart_state *state,
-                        struct wall wall)
+static bool is_older_than(const struct restart_state *state, int64_t age_ms)
 {
     struct wall last = later_wall(state->last_attempt_at, state->last_completed_at);
     last = later_wall(last, state->cooldown_until);
-    return last.ms > 0 && wall.ms - last.ms > restart_entries_ttl_ms(store);
+    return last.ms > 0 && clock_wall_now().ms - last.ms > age_ms;
 }
 
+/* As old as a key that Redis would have dropped: of no use any more, and the journal stays small. */
 static void drop_outlived(struct restart_store *store)
 {
-    struct wall wall = clock_wall_now();
     struct restart_entry *entry, *next;
     HASH_ITER (hh, store->entries, entry, next) {
-        if (!entry->is_deleted && is_outlived(store, &entry->state, wall)) {
+        if (!entry->is_deleted && is_older_than(&entry->state, restart_entries_ttl_ms(store))) {
             restart_entries_unkeep(store, entry->container);
             restart_entries_drop(store, entry);
         }
@@ -147,12 +145,14 @@ void restart_store_follow(struct restart_store *store)
     store->is_following = true;
 }
 
-void restart_store_lead(struct restart_store *store, bool has_other_led)
+void restart_store_lead(struct restart_store *store, uint64_t epoch, bool has_other_led)
 {
     store->is_following = false;
+    store->led_under = epoch;
     struct restart_entry *entry, *next;
     HASH_ITER (hh, store->entries, entry, next) {
-        if (has_other_led && !entry->is_pending) {
+        bool is_owed = entry->is_pending && !is_older_than(&entry->state, store->options.cooldown_ms);
+        if (has_other_led && !is_owed) {
             restart_entries_unkeep(store, entry->container);
             restart_entries_drop(store, entry);
         }
@@ -178,6 +178,9 @@ static void meet(struct restart_store *store, struct restart_entry *entry, const
 {
     if (restart_entries_is_text(entry, bytes, len)) {
         entry->is_pending = false;
+    } else if (!entry->is_pending && restart_entries_author(store, state) == AUTHOR_BEFORE &&
+               restart_entries_author(store, &entry->state) == AUTHOR_HERE) {
+        entry->is_pending = true; /* ours is newer */
     } else if (!entry->is_pending && !store->is_amnesic) {
         restart_entries_take(store, entry, state, bytes, len);
         entry->is_edited = true;
@@ -198,7 +201,7 @@ void restart_store_load_value(struct restart_store *store, const char *container
     struct restart_state state;
     struct err err;
     struct restart_entry *entry = restart_entries_find(store, container);
-    if (store->is_following && (entry == NULL || !entry->is_pending)) {
+    if (store->is_following) {
         return;
     }
     if (restart_state_decode(bytes, len, &state, &err) != 0) {
@@ -236,10 +239,9 @@ void restart_store_load_end(struct restart_store *store)
     struct restart_entry *entry, *next;
     HASH_ITER (hh, store->entries, entry, next) {
         if (store->is_following) {
-            if (entry->is_pending) {
-                write_back(store, entry);
-            }
-        } else if (entry->is_deleted) {
+            continue;
+        }
+        if (entry->is_deleted) {
             restart_entries_send_delete(store, entry);
         } else if (!entry->was_seen && !entry->is_pending && !store->is_amnesic) {
             restart_entries_reset(store, entry);
@@ -249,10 +251,13 @@ void restart_store_load_end(struct restart_store *store)
                                     clock_wall_now());
             }
             restart_entries_tell_loaded(store, entry);
-            if (entry->is_moved) {
+            bool is_to_be_ours =
+                entry->is_moved || restart_entries_author(store, &entry->state) != AUTHOR_HERE;
+            if (is_to_be_ours) {
+                entry->state.epoch = restart_entries_epoch(store);
                 restart_entries_set(entry, &entry->state);
             }
-            if (!entry->was_seen || entry->is_pending || entry->is_unreadable || entry->is_moved) {
+            if (!entry->was_seen || entry->is_pending || entry->is_unreadable || is_to_be_ours) {
                 write_back(store, entry);
             } else {
                 restart_entries_keep(store, entry, JOURNAL_STORED);

@@ -39,12 +39,13 @@ void restart_store_close(struct restart_store *store); /* after the session was 
 /* Without Redis: tells the decider what the journal holds. */
 void restart_store_recall(struct restart_store *store);
 
-/* Another one leads, and the keys are its own: all that goes to Redis is what we still owe from when we led,
- * merged with what stands there. */
+/* Another one leads, and the keys are its own: nothing goes to Redis. What we still owe from when we led its
+ * agents tell it. */
 void restart_store_follow(struct restart_store *store);
 
-/* We lead. `has_other_led`, since we wrote last: all but what we owe is void. A load follows, or a recall. */
-void restart_store_lead(struct restart_store *store, bool has_other_led);
+/* We lead, under `epoch`. `has_other_led`, since we wrote last: all but what we owe of the last cooldown
+ * period is void. A load follows, or a recall. */
+void restart_store_lead(struct restart_store *store, uint64_t epoch, bool has_other_led);
 
 /* ACTION_STORE; ends in decider_stored, now (journal) or when Redis has answered. Borrows all. */
 void restart_store_save(struct restart_store *store, const char *container, uint64_t token,

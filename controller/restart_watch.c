@@ -1,5 +1,6 @@
 #include "controller/restart_watch.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,6 +53,18 @@ static void confirm_gone(struct restart_store *store, const char *container, uin
     }
 }
 
+/* No operator's edit. What was made under another epoch its agent tells to who leads. */
+static void keep_ours(struct restart_store *store, struct restart_entry *entry,
+                      const struct restart_state *state)
+{
+    if (restart_entries_author(store, state) == AUTHOR_BEFORE) {
+        log_info("The restart state of %s was overwritten under epoch %" PRIu64
+                 ", which is over: written again",
+                 entry->container, state->epoch);
+        restart_entries_send_set(store, entry, NULL);
+    }
+}
+
 static void take_edited(struct restart_store *store, struct restart_entry *entry, const char *bytes,
                         size_t len)
 {
@@ -59,6 +72,11 @@ static void take_edited(struct restart_store *store, struct restart_entry *entry
     struct err err;
     if (restart_state_decode(bytes, len, &state, &err) != 0) {
         restart_entries_warn_unreadable(store, entry->container, err.text);
+        return;
+    }
+    if (restart_entries_author(store, &state) != AUTHOR_HERE) {
+        keep_ours(store, entry, &state);
+        restart_state_fini(&state);
         return;
     }
     log_info("The restart state of %s was changed in Redis: taken over", entry->container);
@@ -140,7 +158,7 @@ static void refresh(struct restart_store *store, struct restart_entry *entry)
 void restart_watch_look(void *arg)
 {
     struct restart_store *store = arg;
-    if (!redis_session_is_ready(store->options.session) || store->looks > 0) {
+    if (store->is_following || !redis_session_is_ready(store->options.session) || store->looks > 0) {
         return;
     }
     struct restart_request *look = NULL;
@@ -151,9 +169,6 @@ void restart_watch_look(void *arg)
         }
         if (entry->is_pending) {
             restart_entries_send_set(store, entry, NULL);
-            continue;
-        }
-        if (store->is_following) {
             continue;
         }
         refresh(store, entry);

@@ -149,6 +149,10 @@ static bool take_number(struct cursor *cursor, enum field_kind kind, struct hear
         out->seq = (uint64_t)value;
         return value > 0;
     }
+    if (kind == FIELD_ATTEMPT) {
+        out->last_command_attempt = value;
+        return value > 0 && value <= LIMIT_ATTEMPTS;
+    }
     out->restart_count = value;
     return value >= 0;
 }
@@ -184,6 +188,7 @@ static bool take_value(struct cursor *cursor, const struct heartbeat_field *fiel
     case FIELD_SEQ:
     case FIELD_EXIT_CODE:
     case FIELD_RESTART_COUNT:
+    case FIELD_ATTEMPT:
         return take_number(cursor, (enum field_kind)field->kind, out);
     }
     return false;

@@ -21,7 +21,8 @@ enum field_kind {
     FIELD_EXIT_CODE,
     FIELD_OOM,
     FIELD_RESTART_COUNT,
-    FIELD_COMMAND_CODE
+    FIELD_COMMAND_CODE,
+    FIELD_ATTEMPT
 };
 
 struct heartbeat_field {
@@ -32,7 +33,7 @@ struct heartbeat_field {
 };
 
 /* In the order in which they are written; the first is `service`. */
-enum { HEARTBEAT_FIELDS = 27 };
+enum { HEARTBEAT_FIELDS = 29 };
 extern const struct heartbeat_field heartbeat_fields_table[HEARTBEAT_FIELDS];
 
 /* Documents mostly have the fields in our order: the search starts at the one that is likely next.

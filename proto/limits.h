@@ -31,6 +31,7 @@ enum {
     LIMIT_MSGPACK_DEPTH = 4,
     LIMIT_MSGPACK_ITEMS = 64, /* keys of a command or answer map */
     LIMIT_BACKOFF_STEPS = 16,
+    LIMIT_ATTEMPTS = 1000000,
     LIMIT_DEPENDS_ON_SIZE = 1024
 };
 

@@ -10,7 +10,7 @@
 #include "proto/json_writer.h"
 #include "proto/text.h"
 
-enum { FIRST_SIZE = 512, MAX_VALUES = 1024, MAX_ATTEMPTS = 1000000 };
+enum { FIRST_SIZE = 512, MAX_VALUES = 1024 };
 
 static const int64_t CLOCK_AHEAD_MAX_MS = 100LL * 366 * 24 * 3600 * 1000; /* a clock that was never set */
 
@@ -39,7 +39,7 @@ void restart_state_copy(const struct restart_state *state, struct restart_state 
 
 static int read_count(const cJSON *item, int64_t *out, struct err *err)
 {
-    return json_reader_signed(item, 0, MAX_ATTEMPTS, out)
+    return json_reader_signed(item, 0, LIMIT_ATTEMPTS, out)
                ? 0
                : json_reader_refuse(item, item->string, "a whole number from 0 to 1000000", err);
 }

@@ -184,6 +184,14 @@ static bool check_stop(const struct command_gate_input *input, struct command_ve
                   is_new ? "it was never started" : "it stopped, why is not known yet");
 }
 
+/* Docker would stop it, and then fail to start it. */
+static bool check_parent(const struct command_gate_input *input, struct command_verdict *out)
+{
+    return input->facts->is_parent_down &&
+           object(out, ANSWER_BUSY,
+                  "the container whose network, pid or ipc namespace it shares does not run");
+}
+
 static bool check_busy(const struct command_gate_input *input, struct command_verdict *out)
 {
     return input->is_busy && object(out, ANSWER_BUSY, "another command for it is being worked on");
@@ -201,9 +209,9 @@ static bool check_rate(const struct command_gate_input *input, struct command_ve
     return true;
 }
 
-static const gate_check CHECKS[] = {check_host,        check_request, check_memory, check_age,
-                                    check_epoch,       check_target,  check_denied, check_busy,
-                                    check_incarnation, check_state,   check_stop,   check_rate};
+static const gate_check CHECKS[] = {check_host,   check_request, check_memory, check_age,         check_epoch,
+                                    check_target, check_denied,  check_busy,   check_incarnation, check_state,
+                                    check_stop,   check_parent,  check_rate};
 
 void command_gate_judge(const struct command_gate_input *input, struct command_verdict *out)
 {

@@ -38,6 +38,7 @@ struct command_facts {
     enum stop_class stop_class;
     bool is_stopping;          /* it runs, and somebody just asked it to end */
     bool is_docker_restarting; /* Docker's own policy is about to start it */
+    bool is_parent_down;       /* what it shares a namespace with does not run: it cannot be started */
     bool is_engine_up;         /* its events are heard; false while Docker or the host shuts down */
     const char *denied;        /* borrowed: why it is never touched (container_table_is_denied), or NULL */
 };

@@ -138,6 +138,12 @@ bool container_table_is_denied(const struct container *container, const char **w
     return (*why)[0] != '\0';
 }
 
+bool container_table_is_parent_down(const struct container_table *table, const struct container *container)
+{
+    const struct container *parent = container_table_by_id(table, container->spec.network_parent);
+    return parent != NULL && parent->state != CONTAINER_RUNNING && parent->state != CONTAINER_PAUSED;
+}
+
 uint64_t container_table_change(const struct container_table *table)
 {
     return table->change;
@@ -804,13 +810,15 @@ void container_table_own_command_end(struct container_table *table, const char *
     }
 }
 
-void container_table_set_last_command(struct container_table *table, const char *id, const char *command_hex,
-                                      enum answer_code code)
+void container_table_set_last_command(struct container_table *table, const struct outcome *outcome)
 {
-    struct container_entry *entry = find(table, id);
+    struct container_entry *entry = find(table, outcome->container_id);
     if (entry != NULL) {
-        memory_set_text(entry->pub.last_command, sizeof entry->pub.last_command, command_hex);
-        entry->pub.last_command_code = code;
+        command_id_format(&outcome->id, entry->pub.last_command);
+        entry->pub.last_command_code = outcome->code;
+        bool is_number = outcome->attempt > 0 && outcome->attempt <= LIMIT_ATTEMPTS;
+        entry->pub.last_command_attempt = is_number ? outcome->attempt : 0;
+        entry->pub.last_command_at = outcome->at;
         touch(table, entry);
     }
 }

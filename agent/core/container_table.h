@@ -15,6 +15,7 @@
 
 #include "agent/core/engine_json.h"
 #include "agent/core/event_window.h"
+#include "agent/core/outcome_log.h"
 #include "agent/core/self_finder.h"
 #include "agent/core/stop_cause.h"
 #include "common/clock.h"
@@ -52,6 +53,8 @@ struct container {
     struct container_spec spec;       /* labels and flags: is_own, is_redis_in_use, is_denied_by_agent, … */
     char last_command[LIMIT_COMMAND_ID_SIZE]; /* hex; "": none */
     enum answer_code last_command_code;
+    int64_t last_command_attempt; /* 0: none */
+    struct wall last_command_at;
     uint64_t change; /* the table's change counter when this one changed last */
 };
 
@@ -85,6 +88,9 @@ const struct container *container_table_next(const struct container_table *table
 /* Never touched: ours, our Redis, or on the agent's own deny list, or labelled defib.restart=deny. *why gets
  * a word for the answer's detail ("own", "redis_in_use", "deny_list", "label"). */
 bool container_table_is_denied(const struct container *container, const char **why);
+
+/* It shares a namespace with a container that is known and does not run. */
+bool container_table_is_parent_down(const struct container_table *table, const struct container *container);
 
 /* Grows with every change of a fact; counts within this process. */
 uint64_t container_table_change(const struct container_table *table);
@@ -161,8 +167,7 @@ void container_table_own_command_begin(struct container_table *table, const char
 void container_table_own_command_end(struct container_table *table, const char *id, struct mono now);
 
 /* Rides in the beats and the registration from now on; counts as a change. */
-void container_table_set_last_command(struct container_table *table, const char *id, const char *command_hex,
-                                      enum answer_code code);
+void container_table_set_last_command(struct container_table *table, const struct outcome *outcome);
 
 /* ---- time ---- */
 

@@ -31,7 +31,8 @@ struct outcome {
     enum command_op op;
     enum answer_code code; /* ANSWER_ACCEPTED: only the intent is known */
     uint64_t epoch;
-    struct wall at; /* for people */
+    int64_t attempt; /* the number that the command carried; 0: none */
+    struct wall at;
     int64_t took_ms;
     int64_t stop_timeout_ms;
     char container[LIMIT_NAME_SIZE];

@@ -265,8 +265,16 @@ void decider_take_over(struct decider *decider, enum led_between between, struct
     decider_lead_forget(decider);
     decider->is_following = false;
     decider->leads_until = (struct mono){0};
+    if (between == LED_BY_OTHERS) {
+        decider_budget_succeed(decider);
+    }
     decider_told_settle(decider, between);
     leave(decider);
+}
+
+uint64_t decider_epoch(const struct decider *decider)
+{
+    return decider->epoch;
 }
 
 const char *decider_condition(const struct decider *decider, struct mono now)

@@ -106,6 +106,9 @@ void decider_follow(struct decider *decider);
 enum led_between { LED_BY_NOBODY, LED_BY_OTHERS };
 void decider_take_over(struct decider *decider, enum led_between between, struct mono now, struct wall wall);
 
+/* The last that it led under; 0: none. */
+uint64_t decider_epoch(const struct decider *decider);
+
 /* "standby", "frozen" (no lease, or tilt), "settling" or "leader". */
 const char *decider_condition(const struct decider *decider, struct mono now);
 

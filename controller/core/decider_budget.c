@@ -7,12 +7,16 @@
 
 #include "common/memory.h"
 #include "controller/core/decider_attempt.h"
+#include "controller/core/decider_say.h"
 #include "controller/core/decider_step.h"
 #include "controller/core/decider_terms.h"
 
 enum { PENDING_MAX = 100000 };
 
 static const int64_t SECOND_MS = 1000; /* stored times are cut to seconds */
+
+/* A lease without Redis, and what a command takes that left at its end. */
+static const int64_t LAST_LEADER_MS = 60000;
 
 /* A state whose container was not seen yet. */
 struct pending_states {
@@ -180,6 +184,52 @@ static void apply(struct decider *decider, struct container *container, const st
     } else if (policy->state == STATE_UP) {
         decider_step_kind(decider, container, EVENT_TIMER);
     }
+}
+
+/* Attempts of whoever led before lie in Redis, but for those that it made cut off from it: in the end, or in
+ * an outage that has just ended. Their agents know of them. What is older it was able to store, and an
+ * operator may have deleted it since. */
+void decider_budget_succeed(struct decider *decider)
+{
+    struct mono recent = mono_add(decider->now, -LAST_LEADER_MS);
+    bool is_after_outage = decider->redis_left_at.ms != 0 &&
+                           (!decider->liveness.is_redis_up || decider->liveness.redis_since.ms > recent.ms);
+    decider->unstored_since = is_after_outage ? mono_min(recent, decider->redis_left_at) : recent;
+}
+
+static bool is_unstored(const struct decider *decider, const struct heartbeat *beat, int64_t age_ms)
+{
+    bool tells = beat->last_command_at.ms != 0 && beat->timestamp.ms != 0 &&
+                 !answer_code_changed_nothing(beat->last_command_code);
+    return tells && decider->unstored_since.ms != 0 && !decider->is_following &&
+           mono_diff(decider->now, decider->unstored_since) >= age_ms;
+}
+
+void decider_budget_told(struct decider *decider, struct container *container, const struct heartbeat *beat)
+{
+    struct policy_memory *policy = &container->policy;
+    bool is_stored = container->stored && strcmp(container->stored->command_id, beat->last_command) == 0;
+    int64_t age_ms = beat->timestamp.ms - beat->last_command_at.ms;
+    age_ms = age_ms < 0 ? 0 : age_ms;
+    if (is_stored || container->attempt || beat->last_command_attempt <= policy->attempts ||
+        !is_unstored(decider, beat, age_ms)) {
+        return;
+    }
+    struct policy_terms terms;
+    decider_terms_of(decider, container, &terms);
+    if (age_ms >= terms.cooldown_ms) {
+        return;
+    }
+    struct restart_state *state = decider_budget_state(container);
+    memory_set_text(state->command_id, sizeof state->command_id, beat->last_command);
+    state->last_attempt_at = state->last_completed_at = (struct wall){decider->wall.ms - age_ms};
+    policy->attempts = (int32_t)beat->last_command_attempt;
+    struct mono until = mono_add(decider->now, policy_backoff_ms(&terms, policy->attempts) - age_ms);
+    policy->next_attempt_at = until.ms > policy->next_attempt_at.ms ? until : policy->next_attempt_at;
+    decider_say_line(decider, container, ACTION_INFO,
+                     "Attempt %d of %s was made %.0f s ago by who led before, and is counted",
+                     policy->attempts, container->name, (double)age_ms / 1000.0);
+    decider_budget_store(decider, container, 0);
 }
 
 static struct pending_states *find_pending(const struct decider *decider, const char *name)

@@ -135,6 +135,7 @@ static bool take_outcome(struct decider *decider, struct container *container, c
     container->is_command_lost = container->is_command_lost && (!is_over || is_start_due);
     bool was_trying = container->attempt != NULL;
     decider_attempt_told(decider, container, beat->last_command, beat->last_command_code);
+    decider_budget_told(decider, container, beat);
     return was_trying && !container->attempt && beat->last_command_code == ANSWER_OK &&
            !container->is_own_start_due;
 }
@@ -520,6 +521,9 @@ bool decider_facts_unchanged(struct decider *decider, const char *host_name, con
 void decider_facts_redis(struct decider *decider, enum redis_state state)
 {
     struct liveness *liveness = &decider->liveness;
+    if (liveness->is_redis_up && state == REDIS_AWAY) {
+        decider->redis_left_at = decider->now;
+    }
     liveness->is_redis_up = state != REDIS_AWAY;
     liveness->redis_since = decider->now;
     struct container *next = NULL;

@@ -541,6 +541,7 @@ void decider_input_begin(struct decider *decider, const char *settings)
     input.settled_at = decider->liveness.settled_at;
     input.is_redis_up = decider->liveness.is_redis_up;
     input.redis_since = decider->liveness.redis_since;
+    input.unstored_since = decider->unstored_since;
     input.is_leader = decider->is_lead_written = decider_lead_may_send(decider, decider->now);
     input.epoch = decider->epoch_written = decider->epoch;
     input.settings = settings;
@@ -567,6 +568,7 @@ void decider_input_resume(struct decider *decider, const struct journal_input *s
     decider->liveness.settled_at = start->settled_at;
     decider->liveness.is_redis_up = start->is_redis_up;
     decider->liveness.redis_since = start->redis_since;
+    decider->unstored_since = start->unstored_since;
     decider->leads_until = start->is_leader ? MONO_NEVER : (struct mono){0};
     decider->epoch = start->epoch;
 }

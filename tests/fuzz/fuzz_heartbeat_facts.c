@@ -38,6 +38,8 @@ static void expect_same(const struct heartbeat *facts, const struct heartbeat *w
     EXPECT_TEXT(error);
     EXPECT_TEXT(last_command);
     EXPECT_VALUE(last_command_code);
+    EXPECT_VALUE(last_command_attempt);
+    EXPECT_VALUE(last_command_at.ms);
 }
 
 /* The two start from different rubbish, so that what one of them leaves untouched shows. */

@@ -30,11 +30,13 @@ static bool port_find(void *arg, const char *name, struct command_facts *out)
         return false;
     }
     const char *why;
-    *out = (struct command_facts){.state = container->state,
-                                  .stop_class = container->stop_class,
-                                  .is_stopping = container->is_stopping,
-                                  .is_docker_restarting = container->is_docker_restarting,
-                                  .is_engine_up = event_stream_is_up(node->agent.stream)};
+    *out =
+        (struct command_facts){.state = container->state,
+                               .stop_class = container->stop_class,
+                               .is_stopping = container->is_stopping,
+                               .is_docker_restarting = container->is_docker_restarting,
+                               .is_parent_down = container_table_is_parent_down(node->agent.table, container),
+                               .is_engine_up = event_stream_is_up(node->agent.stream)};
     memory_set_text(out->container_id, sizeof out->container_id, container->id);
     if (container->is_inspected) {
         memory_set_text(out->started_at, sizeof out->started_at, container->incarnation);
@@ -86,12 +88,10 @@ static void port_own(void *arg, const char *id, enum command_own what)
     }
 }
 
-static void port_ended(void *arg, const char *id, const struct command_id *command, enum answer_code code)
+static void port_ended(void *arg, const struct outcome *outcome)
 {
     struct agent_node *node = arg;
-    char hex[LIMIT_COMMAND_ID_SIZE];
-    command_id_format(command, hex);
-    container_table_set_last_command(node->agent.table, id, hex, code);
+    container_table_set_last_command(node->agent.table, outcome);
     agent_facts_changed(&node->agent);
 }
 

@@ -200,7 +200,7 @@ static void on_leading(void *arg, enum lease_grant grant)
     }
     decider_take_over(node->decider, grant == GRANT_TAKEN ? LED_BY_OTHERS : LED_BY_NOBODY,
                       (struct mono){sim->now}, controller_node_wall(node));
-    restart_store_lead(node->store, grant == GRANT_TAKEN);
+    restart_store_lead(node->store, leader_lease_epoch(node->lease), grant == GRANT_TAKEN);
     node->is_taking_over = true;
     for (int host = 0; host < sim->plan->hosts; host++) {
         node->agents[host].document = 0;

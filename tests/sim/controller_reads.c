@@ -99,6 +99,7 @@ void controller_reads_registration(struct controller_node *node, struct redis_do
     for (size_t i = 0; i < registration->count; i++) {
         struct heartbeat *beat = &registration->entries[i].beat;
         beat->seq = doc->beat_seq;
+        beat->timestamp = registration->timestamp;
         check_told(beat->last_command, beat->last_command_code);
     }
     struct registration decoded;

@@ -100,8 +100,7 @@ static bool is_started_later(const struct box *one, const struct box *other)
 bool docker_is_stale(const struct box *box)
 {
     const struct box *parent = box->parent >= 0 ? sim->boxes[box->parent] : NULL;
-    if (parent && !parent->is_removed && parent->state == CONTAINER_RUNNING &&
-        is_started_later(parent, box)) {
+    if (parent && !parent->is_removed && is_started_later(parent, box)) {
         return true;
     }
     for (const struct box *each = box->depends_on[0] ? box->docker->boxes : NULL; each; each = each->next) {

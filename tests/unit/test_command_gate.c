@@ -132,6 +132,20 @@ static void a_stop_under_way_is_not_undone(void **state)
     assert_int_equal(verdict_of(&scene).code, ANSWER_BUSY);
 }
 
+static void a_child_waits_for_what_it_lives_in(void **state)
+{
+    (void)state;
+    struct scene scene;
+    scene_init(&scene);
+    scene.facts.is_parent_down = true;
+    assert_int_equal(verdict_of(&scene).code, ANSWER_BUSY);
+    scene.facts.state = CONTAINER_EXITED;
+    scene.facts.stop_class = STOP_CRASH;
+    assert_int_equal(verdict_of(&scene).code, ANSWER_BUSY);
+    scene.facts.is_parent_down = false;
+    assert_int_equal(verdict_of(&scene).act, OP_START);
+}
+
 static void waits_for_dockers_own_policy(void **state)
 {
     (void)state;
@@ -307,6 +321,7 @@ int main(void)
         cmocka_unit_test(judges_by_state),
         cmocka_unit_test(a_shutdown_is_undone_once_docker_is_back),
         cmocka_unit_test(a_stop_under_way_is_not_undone),
+        cmocka_unit_test(a_child_waits_for_what_it_lives_in),
         cmocka_unit_test(waits_for_dockers_own_policy),
         cmocka_unit_test(the_first_objection_is_the_answer),
         cmocka_unit_test(what_says_too_little_is_no_command),

@@ -185,14 +185,13 @@ static void port_own(void *arg, const char *container_id, enum command_own what)
     assert_true(world->own_depth >= 0);
 }
 
-static void port_ended(void *arg, const char *container_id, const struct command_id *id,
-                       enum answer_code code)
+static void port_ended(void *arg, const struct outcome *outcome)
 {
     struct world *world = arg;
-    world->working[number_of(world, container_id)] = NULL;
+    world->working[number_of(world, outcome->container_id)] = NULL;
     world->ended++;
-    world->ended_id = *id;
-    world->ended_code = code;
+    world->ended_id = outcome->id;
+    world->ended_code = outcome->code;
 }
 
 static void disk_put(struct world *world, const uint8_t *bytes, size_t len, bool is_replace)

@@ -140,11 +140,10 @@ void agent_facts_changed(struct agent *agent)
     assert_ptr_equal(agent, &the->agent);
 }
 
-void agent_command_ended(struct agent *agent, const char *container_id, const char *command_hex,
-                         enum answer_code code)
+void agent_command_ended(struct agent *agent, const struct outcome *outcome)
 {
-    container_table_set_last_command(agent->table, container_id, command_hex, code);
-    the->ended = code;
+    container_table_set_last_command(agent->table, outcome);
+    the->ended = outcome->code;
     the->ended_count++;
     loop_stop(the->loop);
 }

@@ -693,19 +693,42 @@ static void a_command_may_begin_before_its_container_is_known(void **state)
     close_table(&fixture);
 }
 
+static void a_parent_that_does_not_run_is_told_of(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    open_running(&fixture);
+    struct container child = {.state = CONTAINER_RUNNING};
+    assert_false(container_table_is_parent_down(fixture.table, &child));
+    memory_set_text(child.spec.network_parent, sizeof child.spec.network_parent, ID_A);
+    assert_false(container_table_is_parent_down(fixture.table, &child));
+    inspected(&fixture, ID_A, CONTAINER_PAUSED, BORN, 0);
+    assert_false(container_table_is_parent_down(fixture.table, &child));
+    inspected(&fixture, ID_A, CONTAINER_EXITED, BORN, 1);
+    assert_true(container_table_is_parent_down(fixture.table, &child));
+    memory_set_text(child.spec.network_parent, sizeof child.spec.network_parent, ID_B); /* not watched */
+    assert_false(container_table_is_parent_down(fixture.table, &child));
+    close_table(&fixture);
+}
+
 static void the_last_command_rides_along(void **state)
 {
     (void)state;
     struct fixture fixture;
     open_running(&fixture);
-    container_table_set_last_command(fixture.table, ID_A, "00112233445566778899aabbccddeeff",
-                                     ANSWER_DOCKER_ERROR);
+    struct outcome outcome = {.code = ANSWER_DOCKER_ERROR, .attempt = 2, .at = {7000}};
+    memory_set_text(outcome.container_id, sizeof outcome.container_id, ID_A);
+    assert_int_equal(0, command_id_parse("00112233445566778899aabbccddeeff", &outcome.id));
+    container_table_set_last_command(fixture.table, &outcome);
     bool is_removed;
     const struct container *container = container_table_next_changed(fixture.table, &is_removed);
     assert_non_null(container);
     assert_string_equal("00112233445566778899aabbccddeeff", container->last_command);
     assert_int_equal(ANSWER_DOCKER_ERROR, container->last_command_code);
-    container_table_set_last_command(fixture.table, ID_B, "00", ANSWER_OK);
+    assert_int_equal(2, container->last_command_attempt);
+    assert_int_equal(7000, container->last_command_at.ms);
+    memory_set_text(outcome.container_id, sizeof outcome.container_id, ID_B);
+    container_table_set_last_command(fixture.table, &outcome);
     assert_null(container_table_next_changed(fixture.table, &is_removed));
     close_table(&fixture);
 }
@@ -1485,6 +1508,7 @@ int main(void)
         cmocka_unit_test(a_stop_under_way_is_told),
         cmocka_unit_test(our_own_restart_that_failed_is_a_failure),
         cmocka_unit_test(a_command_may_begin_before_its_container_is_known),
+        cmocka_unit_test(a_parent_that_does_not_run_is_told_of),
         cmocka_unit_test(the_last_command_rides_along),
         cmocka_unit_test(what_is_not_listed_is_gone),
         cmocka_unit_test(a_list_asks_only_for_differences),

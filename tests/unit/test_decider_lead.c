@@ -86,6 +86,64 @@ static void the_account_is_what_was_stored(void **state)
     assert_int_equal(3, fleet.last.attempt);
 }
 
+/* `web` is dead; its agent carried a command out `ago_ms` ago. */
+static void tell_last_command(int64_t attempt, enum answer_code code, int64_t ago_ms)
+{
+    struct heartbeat word = fleet_word("h1", "web", EXITED, "i2");
+    word.stop_class = STOP_CRASH;
+    snprintf(word.last_command, sizeof word.last_command, "00112233445566778899aabbccddeeff");
+    word.last_command_code = code;
+    word.last_command_attempt = attempt;
+    word.timestamp = fleet_wall();
+    word.last_command_at = (struct wall){fleet_wall().ms - ago_ms};
+    fleet_inventory("h1", &word, 1, NULL);
+}
+
+/* The last leader made it cut off from Redis: its own disk knows of it, and the agent. */
+static void an_attempt_that_only_the_agent_knows_counts(void **state)
+{
+    (void)state;
+    static const struct {
+        enum answer_code code;
+        enum led_between between;
+        int64_t ago_ms, attempts;
+    } CASES[] = {
+        {ANSWER_OK, LED_BY_OTHERS, 7000, 2},   {ANSWER_DOCKER_ERROR, LED_BY_OTHERS, 7000, 2},
+        {ANSWER_BUSY, LED_BY_OTHERS, 7000, 0}, /* it changed nothing and was given back */
+        {ANSWER_OK, LED_BY_OTHERS, 100000, 0}, /* it could be stored; if it is not, an operator deleted it */
+        {ANSWER_OK, LED_BY_NOBODY, 7000, 0},   /* our own */
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        fleet_begin("*", "");
+        decider_follow(fleet.decider);
+        fleet_go_on(200000, "web", RUNNING, "i2", NULL);
+        take_over_from(CASES[i].between, 9);
+        tell_last_command(2, CASES[i].code, CASES[i].ago_ms);
+        assert_int_equal(CASES[i].attempts, fleet_look("web").attempts);
+        assert_int_equal(CASES[i].attempts > 0, fleet.stores);
+        tell_last_command(2, CASES[i].code, CASES[i].ago_ms + 1000);
+        assert_int_equal(CASES[i].attempts > 0, fleet.stores); /* once */
+        fleet_end();
+    }
+    fleet_begin("*", "");
+}
+
+/* In an outage that has just ended nobody could store anything, however long it was. */
+static void attempts_of_an_outage_are_told_by_the_agent(void **state)
+{
+    (void)state;
+    fleet_begin("*", "");
+    decider_follow(fleet.decider);
+    fleet_go_on(200000, "web", RUNNING, "i2", NULL);
+    decider_redis(fleet.decider, REDIS_AWAY, fleet_now(), fleet_wall());
+    fleet_go_on(300000, "web", RUNNING, "i2", NULL);
+    decider_redis(fleet.decider, REDIS_BACK, fleet_now(), fleet_wall());
+    fleet_go_on(20000, "web", RUNNING, "i2", NULL);
+    take_over(9);
+    tell_last_command(3, ANSWER_OK, 310000);
+    assert_int_equal(3, fleet_look("web").attempts);
+}
+
 static void silence_is_no_reason_to_act_at_once(void **state)
 {
     (void)state;
@@ -319,6 +377,8 @@ int main(void)
         cmocka_unit_test_teardown(a_follower_knows_all_and_says_nothing, tear_down),
         cmocka_unit_test_teardown(what_died_before_is_healed_after, tear_down),
         cmocka_unit_test_teardown(the_account_is_what_was_stored, tear_down),
+        cmocka_unit_test_teardown(an_attempt_that_only_the_agent_knows_counts, tear_down),
+        cmocka_unit_test_teardown(attempts_of_an_outage_are_told_by_the_agent, tear_down),
         cmocka_unit_test_teardown(silence_is_no_reason_to_act_at_once, tear_down),
         cmocka_unit_test_teardown(a_host_lost_with_its_leader_is_told, tear_down),
         cmocka_unit_test_teardown(what_was_told_before_a_pause_is_not_told_again, tear_down),

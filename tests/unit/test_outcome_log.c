@@ -24,6 +24,7 @@ static struct outcome outcome_of(unsigned number, enum answer_code code)
                               .op = OP_RESTART,
                               .code = code,
                               .epoch = 3,
+                              .attempt = number,
                               .at = {1700000000000},
                               .took_ms = 231,
                               .stop_timeout_ms = 10000};
@@ -43,6 +44,7 @@ static void assert_same(const struct outcome *left, const struct outcome *right)
     assert_int_equal(left->op, right->op);
     assert_int_equal(left->code, right->code);
     assert_int_equal(left->epoch, right->epoch);
+    assert_int_equal(left->attempt, right->attempt);
     assert_int_equal(left->at.ms, right->at.ms);
     assert_int_equal(left->took_ms, right->took_ms);
     assert_int_equal(left->stop_timeout_ms, right->stop_timeout_ms);
@@ -328,6 +330,28 @@ static size_t seal(uint8_t *record, uint8_t kind, size_t body)
     return 5 + body + 4;
 }
 
+/* Before records told the attempt. */
+static void what_an_older_version_wrote_is_read(void **state)
+{
+    (void)state;
+    static const uint8_t record[] = {
+        0x44, 0xf1, 0x01, 0x50, 0x00, 0x01, 0x02, 0x03, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+        0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x03, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+        0x68, 0xe5, 0xcf, 0x8b, 0x01, 0x00, 0x00, 0xe7, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+        0x10, 0x27, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x07, 0x00, 0x72, 0x65, 0x73, 0x74, 0x61,
+        0x72, 0x74, 0x02, 0x00, 0x6f, 0x6b, 0x03, 0x00, 0x77, 0x65, 0x62, 0x02, 0x00, 0x63, 0x63,
+        0x02, 0x00, 0x54, 0x31, 0x02, 0x00, 0x54, 0x32, 0x00, 0x00, 0x7a, 0xa6, 0xcc, 0xec,
+    };
+    struct outcome_log *log = outcome_log_new(4);
+    assert_int_equal(outcome_log_load(log, record, sizeof record), 0);
+    struct command_id id = {{1, 2, 3}};
+    struct outcome found;
+    assert_true(outcome_log_find(log, &id, &found));
+    assert_string_equal(found.started_at, "T2");
+    assert_int_equal(found.attempt, 0);
+    outcome_log_free(log);
+}
+
 static void what_a_later_version_wrote_is_passed_over(void **state)
 {
     (void)state;
@@ -408,6 +432,7 @@ int main(void)
         cmocka_unit_test(survives_a_flipped_bit),
         cmocka_unit_test(file_and_image_equal_the_memory),
         cmocka_unit_test(noise_is_never_a_record),
+        cmocka_unit_test(what_an_older_version_wrote_is_read),
         cmocka_unit_test(what_a_later_version_wrote_is_passed_over),
         cmocka_unit_test(a_record_longer_than_any_of_ours_is_none),
         cmocka_unit_test(all_open_intents_are_kept_past_the_bound),

@@ -56,6 +56,14 @@ void decider_state_reset(struct decider *decider, const char *container, struct 
     memory_set_text(told.container, sizeof told.container, container);
 }
 
+static uint64_t epoch; /* ours */
+
+uint64_t decider_epoch(const struct decider *decider)
+{
+    (void)decider;
+    return epoch;
+}
+
 bool decider_look(const struct decider *decider, const char *container, struct decider_view *out)
 {
     (void)decider, (void)container, (void)out;
@@ -126,6 +134,12 @@ static bool is_taken(struct fixture *fixture)
 {
     (void)fixture;
     return told.reset > 0 && told.loaded > 0;
+}
+
+static bool is_loaded(struct fixture *fixture)
+{
+    (void)fixture;
+    return told.loaded > 0;
 }
 
 static bool is_never(struct fixture *fixture)
@@ -382,14 +396,15 @@ static void a_cooldown_by_another_clock_lasts_as_long(void **state)
     disk_file_remove(fixture->state_dir, RESTART_JOURNAL_FILE, NULL); /* it was another controller's */
     fixture->clock_ahead_ms = 60000 + 13 * 3600 * 1000;
     open_store(fixture);
-    run_until(fixture, is_ready);
+    run_until(fixture, is_loaded);
     assert_int_equal(1, told.loaded);
     assert_int_equal(0, told.reset);
     assert_cooldown_left(300000 + 13 * 3600 * 1000); /* our clock reads as before, and is said to be ahead */
-    told = (struct told){0};
-    close_store(fixture);
-    open_store(fixture); /* what we made of it was written, by our clock */
     run_until(fixture, is_ready);
+    close_store(fixture);
+    told = (struct told){0};
+    open_store(fixture); /* what we made of it was written, by our clock */
+    run_until(fixture, is_loaded);
     assert_int_equal(1, told.loaded);
     assert_int_equal(0, told.reset);
     assert_cooldown_left(300000 + 13 * 3600 * 1000);
@@ -402,7 +417,7 @@ static void a_cooldown_of_ours_outlives_a_clock_that_is_set(void **state)
     leave_cooldown(fixture, 60000);
     fixture->clock_ahead_ms = 60000 - 5 * 3600 * 1000;
     open_store(fixture);
-    run_until(fixture, is_ready);
+    run_until(fixture, is_loaded);
     assert_int_equal(1, told.loaded);
     assert_int_equal(0, told.reset);
     assert_cooldown_left(300000 - 5 * 3600 * 1000);
@@ -417,7 +432,7 @@ static void a_cooldown_stays_as_it_is_where_clocks_agree(void **state)
     for (size_t i = 0; i < sizeof ahead / sizeof ahead[0]; i++) {
         fixture->clock_ahead_ms = ahead[i];
         open_store(fixture);
-        run_until(fixture, is_ready);
+        run_until(fixture, is_loaded);
         assert_int_equal(1, told.loaded);
         assert_cooldown_left(300000);
         close_store(fixture);
@@ -466,6 +481,27 @@ static void an_edited_key_is_taken(void **state)
     run_until(fixture, is_ready);
     assert_int_equal(0, told.loaded_count);
     assert_int_equal(1, told.loaded);
+}
+
+/* One that leads no more and does not know it yet wrote it; or one that leads since. Neither is an operator.
+ */
+static void another_leaders_word_is_no_edit(void **state)
+{
+    struct fixture *fixture = *state;
+    run_until(fixture, is_ready);
+    epoch = 5;
+    save_and_wait(fixture, 2);
+    cli(fixture, "SET health:restart:web '{\"attempt_count\": 1, \"epoch\": 4}'");
+    run_for(fixture, is_never, 5 * WATCH_MS);
+    assert_int_equal(2, count_in_redis(fixture, "web")); /* written again */
+    cli(fixture, "SET health:restart:web '{\"attempt_count\": 1, \"epoch\": 6}'");
+    run_for(fixture, is_never, 5 * WATCH_MS);
+    assert_int_equal(1, count_in_redis(fixture, "web")); /* left */
+    assert_int_equal(0, told.reset + told.loaded);
+    cli(fixture, "SET health:restart:web '{\"attempt_count\": 1, \"epoch\": 5}'");
+    run_until(fixture, is_taken);
+    assert_int_equal(1, told.loaded_count);
+    epoch = 0;
 }
 
 static void rubbish_changes_nothing_and_is_written_over(void **state)
@@ -530,7 +566,8 @@ static void a_hanging_redis_is_answered_by_the_disk(void **state)
 }
 
 /* Stored and forgotten without Redis by one that leads no more: it has nothing to hand on. */
-static void a_follower_hands_on_nothing_that_was_forgotten(void **state)
+/* Read, merged and written back, it could undo what the leader wrote in between. */
+static void a_follower_writes_nothing(void **state)
 {
     struct fixture *fixture = *state;
     run_until(fixture, is_ready);
@@ -538,11 +575,16 @@ static void a_follower_hands_on_nothing_that_was_forgotten(void **state)
     kill(fixture->server.pid, SIGSTOP);
     run_until(fixture, is_away);
     save(fixture, 2, 7);
-    restart_store_forget(fixture->store, "web");
     restart_store_follow(fixture->store);
     kill(fixture->server.pid, SIGCONT);
     run_until(fixture, is_ready);
+    run_for(fixture, is_never, 5 * WATCH_MS);
     assert_int_equal(1, count_in_redis(fixture, "web"));
+    restart_store_lead(fixture->store, 2, true); /* and what it owes it has kept */
+    told = (struct told){0};
+    restart_store_recall(fixture->store);
+    assert_int_equal(1, told.loaded);
+    assert_int_equal(2, told.loaded_count);
 }
 
 int main(void)
@@ -557,9 +599,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_cooldown_stays_as_it_is_where_clocks_agree, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_flush_is_no_reset, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_edited_key_is_taken, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(another_leaders_word_is_no_edit, set_up, tear_down),
         cmocka_unit_test_setup_teardown(rubbish_changes_nothing_and_is_written_over, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_forgotten_is_deleted_also_later, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_follower_hands_on_nothing_that_was_forgotten, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_follower_writes_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_hanging_redis_is_answered_by_the_disk, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
