@@ -138,9 +138,12 @@ static void print_totals(const struct options *options, const struct totals *tot
     double secs = totals->cpu_secs > 0 ? totals->cpu_secs : 1;
     printf("%s, seeds %llu to %llu: %llu failed; %.0f container-hours in %.1f s of CPU: %.0f a second; "
            "%llu faults, %llu decisions, %llu commands\n",
-           options->is_calm ? "calm fleets" : "storms", (unsigned long long)options->seed,
-           (unsigned long long)(options->seed + totals->runs - 1), (unsigned long long)totals->failures,
-           totals->box_hours, totals->cpu_secs, totals->box_hours / secs, (unsigned long long)totals->faults,
+           options->is_calm            ? "calm fleets"
+           : options->controllers == 2 ? "storms with two controllers"
+                                       : "storms",
+           (unsigned long long)options->seed, (unsigned long long)(options->seed + totals->runs - 1),
+           (unsigned long long)totals->failures, totals->box_hours, totals->cpu_secs,
+           totals->box_hours / secs, (unsigned long long)totals->faults,
            (unsigned long long)totals->decisions, (unsigned long long)totals->commands);
 }
 

@@ -723,8 +723,9 @@ int redis_link_command(struct redis_link *link, redis_link_callback on_reply, vo
                                 .server_life = link->server_life,
                                 .previous = link->last};
     pending->argv = memory_alloc((size_t)argc * sizeof *pending->argv);
+    bool is_script = strcmp(argv[0], "EVAL") == 0; /* known by its arguments, and long */
     for (int i = 0; i < argc; i++) {
-        pending->argv[i] = memory_copy_text(argv[i]);
+        pending->argv[i] = memory_copy_text(is_script && i == 1 ? "" : argv[i]);
     }
     if (link->last) {
         link->last->next = pending;
