@@ -105,6 +105,62 @@ test_every_kind_of_target() {
     wait_for 2 "[ \"\$(r get health:hb:svc-exec:svc-exec | jq -r .seq)\" -gt $address ]" 'beats go on'
 }
 
+# PostgreSQL itself, and all that it says to somebody who comes: nothing, "starting up", "too many clients". It refuses root.
+postgres() { PG_RUN=(env LD_LIBRARY_PATH="$PG_LIBRARIES" unshare --user --map-user=65534 --map-group=65534 -- "$PG/$1" -D "$T/pg" "${@:2}"); }
+start_postgres() {
+    postgres postgres -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off -c max_connections=4 \
+        -c superuser_reserved_connections=0 -c max_wal_senders=0 -c max_logical_replication_workers=0 -c hot_standby=off "${@:2}"
+    spawn "$1" in_ns "${PG_RUN[@]}"
+}
+# It does not ask for a password before it has room.
+take_connections() { # NUMBER
+    spawn clients in_ns bash -c 'for ((i = 0; i < $1; i++)); do
+            exec {fd}<> /dev/tcp/127.0.0.1/5432 && printf "\\0\\0\\0\\x17\\0\\3\\0\\0user\\0postgres\\0\\0" >&$fd
+        done
+        echo ready
+        exec sleep 60' clients "$1"
+    wait_log clients ready 5
+}
+
+test_a_real_postgres() {
+    local root
+    PG=$("$ROOT/tests/postgres" "$ROOT/build/postgres")
+    root=${PG%/usr/lib/*}
+    PG_LIBRARIES=$(printf '%s:' "$root"/{usr/,}lib/*-linux-gnu)
+    run_service svc-db --label defib.check.web=postgres://app@127.0.0.1/orders --label defib.check.web.required=true \
+        --label defib.restart=deny "${QUICK[@]}"
+    start_redis
+    start_agent
+    wait_agent
+    wait_detail svc-db '^cannot connect: Connection refused$'
+    echo secret > "$T/password"
+    postgres initdb --username=postgres --auth=scram-sha-256 --pwfile="$T/password" --no-locale --no-sync
+    "${PG_RUN[@]}" > "$T/initdb.log"
+    # it looks for an archive's answer before it takes anybody
+    touch "$T/pg/recovery.signal"
+    start_postgres starting -c "restore_command=until [ -e $T/archive ]; do sleep 0.1; done; false"
+    wait_detail svc-db '^Postgres says: the database system is starting up$'
+    expect_eq "$(status_of svc-db)" unhealthy
+    touch "$T/archive"
+    wait_for 10 '[ "$(check svc-db web) $(status_of svc-db)" = "true healthy" ]' 'it is ready'
+    # a role and a database that it does not know are no reason: it serves
+    expect_eq "$(detail svc-db web)" ''
+    take_connections 4
+    wait_detail svc-db '^Postgres says: (sorry, too many clients already|remaining connection slots)'
+    kill_hard clients
+    wait_for 10 '[ "$(check svc-db web)" = true ]' 'there is room again'
+    kill -STOP "$(pid_of starting)"
+    wait_detail svc-db '^no answer within 1 s$'
+    kill -CONT "$(pid_of starting)"
+    wait_for 10 '[ "$(check svc-db web)" = true ]' 'it goes on'
+    kill -INT "$(pid_of starting)"
+    wait_detail svc-db '^cannot connect: Connection refused$'
+    start_postgres again
+    wait_for 10 '[ "$(check svc-db web) $(status_of svc-db)" = "true healthy" ]' 'it is back'
+    kill -INT "$(pid_of again)"
+    wait_for 5 '! is_up again'
+}
+
 test_a_slow_starter_has_its_start_period() {
     run_service svc-boot --network bridge --label defib.check.web=tcp://:8080 --label defib.check.web.required=true --label defib.check.web.start_period=8 "${QUICK[@]}"
     start_all
