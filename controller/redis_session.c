@@ -14,7 +14,7 @@
 
 #define MEMORY_FILE "redis.marker"
 
-enum { MARKER_SIZE = 65, RUN_ID_SIZE = 65, MEMORY_MAX_BYTES = 256 };
+enum { MARKER_SIZE = 65, RUN_ID_SIZE = 65, COUNT_SIZE = 24, MEMORY_MAX_BYTES = 256 };
 
 enum {
     COMMAND_TIMEOUT_MS = 3000,
@@ -38,7 +38,8 @@ struct redis_session {
     char marker[MARKER_SIZE];
     char known_marker[MARKER_SIZE]; /* under which our data lies; "": none yet */
     char known_run_id[RUN_ID_SIZE];
-    uint64_t generation; /* answers to an older probe are dropped */
+    uint64_t known_evicted; /* by that run */
+    uint64_t generation;    /* answers to an older probe are dropped */
     struct latency latency;
     struct wall wall;    /* what its clock read at … */
     struct mono wall_at; /* … this moment; 0: never heard of */
@@ -60,12 +61,13 @@ static void go_away(struct redis_session *session, const char *reason)
     }
 }
 
-static void remember(struct redis_session *session, const char *run_id)
+static void remember(struct redis_session *session)
 {
-    char text[MARKER_SIZE + RUN_ID_SIZE + 2];
-    memory_set_text(session->known_marker, sizeof session->known_marker, session->marker);
-    memory_set_text(session->known_run_id, sizeof session->known_run_id, run_id);
-    int len = snprintf(text, sizeof text, "%s %s\n", session->known_marker, session->known_run_id);
+    char text[MARKER_SIZE + RUN_ID_SIZE + COUNT_SIZE], count[COUNT_SIZE] = "";
+    if (session->known_evicted != REDIS_EVICTED_UNKNOWN) {
+        snprintf(count, sizeof count, " %" PRIu64, session->known_evicted);
+    }
+    int len = snprintf(text, sizeof text, "%s %s%s\n", session->known_marker, session->known_run_id, count);
     struct err err;
     if (disk_file_replace(session->state_dir, MEMORY_FILE, text, (size_t)len, &err) != 0) {
         log_warning("Cannot remember the Redis marker: %s", err.text);
@@ -80,9 +82,11 @@ static void recall(struct redis_session *session)
         return;
     }
     char marker[MARKER_SIZE], run_id[RUN_ID_SIZE] = "";
-    if (sscanf(text, "%64s %64s", marker, run_id) >= 1) {
+    uint64_t evicted = REDIS_EVICTED_UNKNOWN;
+    if (sscanf(text, "%64s %64s %" SCNu64, marker, run_id, &evicted) >= 1) {
         memory_set_text(session->known_marker, sizeof session->known_marker, marker);
         memory_set_text(session->known_run_id, sizeof session->known_run_id, run_id);
+        session->known_evicted = evicted;
     }
 }
 
@@ -200,6 +204,7 @@ struct redis_session *redis_session_open(struct loop *loop, const struct redis_s
     session->options = *options;
     session->state_dir = memory_copy_text(options->state_dir);
     session->retry = loop_timer_new(loop, probe_marker, session);
+    session->known_evicted = REDIS_EVICTED_UNKNOWN;
     recall(session);
     struct redis_link_options link = {.url = options->url,
                                       .client_name = options->client_name,
@@ -246,7 +251,10 @@ void redis_session_commit(struct redis_session *session)
     session->was_missing = false;
     const char *run_id = redis_link_run_id(session->commander);
     if (strcmp(session->marker, session->known_marker) != 0 || strcmp(run_id, session->known_run_id) != 0) {
-        remember(session, run_id);
+        memory_set_text(session->known_marker, sizeof session->known_marker, session->marker);
+        memory_set_text(session->known_run_id, sizeof session->known_run_id, run_id);
+        session->known_evicted = REDIS_EVICTED_UNKNOWN;
+        remember(session);
     }
 }
 
@@ -336,4 +344,27 @@ bool redis_session_has_marker(struct redis_session *session, const struct redis_
         probe_marker(session);
     }
     return false;
+}
+
+uint64_t redis_session_read_evicted(const struct redis_reply *reply)
+{
+    static const char field[] = "\nevicted_keys:";
+    const char *text = redis_reply_type(reply) == REDIS_REPLY_TEXT ? redis_reply_text(reply, NULL) : NULL;
+    const char *at = text == NULL ? NULL : strstr(text, field);
+    uint64_t count;
+    return at != NULL && sscanf(at + sizeof field - 1, "%" SCNu64, &count) == 1 ? count
+                                                                                : REDIS_EVICTED_UNKNOWN;
+}
+
+uint64_t redis_session_known_evicted(const struct redis_session *session)
+{
+    return session->known_evicted;
+}
+
+void redis_session_remember_evicted(struct redis_session *session, uint64_t count)
+{
+    if (redis_session_is_ready(session) && count != session->known_evicted) {
+        session->known_evicted = count;
+        remember(session);
+    }
 }

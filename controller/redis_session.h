@@ -6,12 +6,16 @@
  * redis_session_commit -> READY. The marker key and the server's run id are remembered on disk: if either
  * changed, Redis has lost data, or may have, and on_writable says so. A write that is refused (READONLY, OOM,
  * LOADING …) and a marker that vanished while connected are losses too: on_away, then from the start.
+ *
+ * A Redis that is short of memory throws single keys away, and the marker may stand all the same. It counts
+ * them, and that count is remembered beside the marker.
  */
 #ifndef DEFIB_CONTROLLER_REDIS_SESSION_H
 #define DEFIB_CONTROLLER_REDIS_SESSION_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "common/clock.h"
 #include "common/loop.h"
@@ -65,5 +69,13 @@ const char *redis_session_marker(const struct redis_session *session);
  * on_away comes, from within this call, and nothing else in that answer may be believed. A failure reply is
  * false too, without a loss. */
 bool redis_session_has_marker(struct redis_session *session, const struct redis_reply *marker);
+
+/* How many keys a server has evicted since it was started. REDIS_EVICTED_UNKNOWN: nobody has said. */
+#define REDIS_EVICTED_UNKNOWN UINT64_MAX
+uint64_t redis_session_read_evicted(const struct redis_reply *reply); /* the answer to INFO stats */
+
+/* As it was remembered for this marker and run id; the caller says from when a count is good. */
+uint64_t redis_session_known_evicted(const struct redis_session *session);
+void redis_session_remember_evicted(struct redis_session *session, uint64_t count);
 
 #endif

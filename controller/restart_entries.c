@@ -209,6 +209,13 @@ bool restart_entries_send_set(struct restart_store *store, struct restart_entry 
     return true;
 }
 
+void restart_entries_write_back(struct restart_store *store, struct restart_entry *entry)
+{
+    entry->is_pending = true;
+    restart_entries_keep(store, entry, JOURNAL_PENDING);
+    restart_entries_send_set(store, entry, NULL);
+}
+
 static void on_deleted(void *arg, const struct redis_reply *reply)
 {
     struct restart_request *request = arg;

@@ -44,6 +44,8 @@ struct restart_store {
     bool is_amnesic;    /* the load under way */
     size_t pending;     /* writes without an answer */
     size_t looks;       /* of the watch, without an answer */
+    /* Keys that Redis has evicted: when the look before began, when the last one began, and by now. */
+    uint64_t evicted_before, evicted_since, evicted;
 };
 
 /* One write or look under way. */
@@ -54,7 +56,8 @@ struct restart_request {
     bool has_token; /* the decider waits for it */
     uint64_t token;
     uint64_t change;
-    size_t count; /* looks */
+    uint64_t evicted_before; /* looks after what is gone */
+    size_t count;            /* looks */
     char **names;
 };
 
@@ -105,6 +108,10 @@ void restart_entries_tell_stored(struct restart_store *store, const char *contai
                                  bool is_safe);
 void restart_entries_tell_loaded(struct restart_store *store, const struct restart_entry *entry);
 void restart_entries_warn_unreadable(struct restart_store *store, const char *container, const char *cause);
+
+/* Redis lacks it, and nobody deleted it. Journalled as pending first, so that a crash between here and Redis'
+ * answer changes nothing. */
+void restart_entries_write_back(struct restart_store *store, struct restart_entry *entry);
 
 /* Somebody deleted the key: drops the entry, tells the decider. */
 void restart_entries_reset(struct restart_store *store, struct restart_entry *entry);

@@ -162,6 +162,7 @@ void restart_store_lead(struct restart_store *store, uint64_t epoch, bool has_ot
 void restart_store_load_begin(struct restart_store *store, bool is_amnesic)
 {
     store->is_amnesic = is_amnesic;
+    store->evicted_since = redis_session_known_evicted(store->options.session);
     struct restart_entry *entry, *next;
     HASH_ITER (hh, store->entries, entry, next) {
         entry->was_seen = false;
@@ -226,14 +227,6 @@ void restart_store_load_value(struct restart_store *store, const char *container
     restart_state_fini(&state);
 }
 
-/* Journalled as pending first, so that a crash between here and Redis' answer changes nothing. */
-static void write_back(struct restart_store *store, struct restart_entry *entry)
-{
-    entry->is_pending = true;
-    restart_entries_keep(store, entry, JOURNAL_PENDING);
-    restart_entries_send_set(store, entry, NULL);
-}
-
 void restart_store_load_end(struct restart_store *store)
 {
     struct restart_entry *entry, *next;
@@ -243,9 +236,9 @@ void restart_store_load_end(struct restart_store *store)
         }
         if (entry->is_deleted) {
             restart_entries_send_delete(store, entry);
-        } else if (!entry->was_seen && !entry->is_pending && !store->is_amnesic) {
-            restart_entries_reset(store, entry);
         } else {
+            /* Whether somebody deleted it is for the watch to find out. */
+            bool is_gone = !entry->was_seen && !entry->is_pending && !store->is_amnesic;
             if (entry->is_edited) {
                 decider_state_reset(store->options.port.decider, entry->container, restart_entries_now(store),
                                     clock_wall_now());
@@ -257,8 +250,11 @@ void restart_store_load_end(struct restart_store *store)
                 entry->state.epoch = restart_entries_epoch(store);
                 restart_entries_set(entry, &entry->state);
             }
-            if (!entry->was_seen || entry->is_pending || entry->is_unreadable || is_to_be_ours) {
-                write_back(store, entry);
+            if (is_gone) {
+                entry->written_at = restart_entries_now(store);
+                loop_timer_start(store->watch, 0, store->options.watch_ms);
+            } else if (!entry->was_seen || entry->is_pending || entry->is_unreadable || is_to_be_ours) {
+                restart_entries_write_back(store, entry);
             } else {
                 restart_entries_keep(store, entry, JOURNAL_STORED);
             }

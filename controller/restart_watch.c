@@ -16,6 +16,32 @@ static bool is_empty(const struct restart_state *state)
     return state->attempt_count == 0 && state->cooldown_until.ms == 0 && !state->is_in_flight;
 }
 
+/* Redis threw keys away since this one was known to stand, and does not tell which. A server that never did
+ * has no doubt of it, nor has one that counts for nobody to read. */
+static bool may_be_evicted(const struct restart_store *store, const struct restart_request *request)
+{
+    return store->evicted != 0 && store->evicted != REDIS_EVICTED_UNKNOWN &&
+           store->evicted != request->evicted_before;
+}
+
+static void judge_gone(struct restart_store *store, struct restart_entry *entry,
+                       const struct restart_request *request)
+{
+    if (!may_be_evicted(store, request)) {
+        restart_entries_reset(store, entry);
+        decider_port_told(&store->options.port);
+        return;
+    }
+    char key[KEY_SIZE];
+    key_restart(key, entry->container);
+    warning_limiter_warn(
+        store->options.warnings, key, restart_entries_now(store),
+        "Key %s is gone, and Redis has evicted keys meanwhile: written anew, no fresh budget "
+        "(defibctl reset gives one)",
+        key);
+    restart_entries_write_back(store, entry);
+}
+
 /* The key is gone although the marker stood in the same answer. Only a key of another type looks like that
  * too; TYPE tells them apart. */
 static void on_type(void *arg, const struct redis_reply *reply)
@@ -29,13 +55,33 @@ static void on_type(void *arg, const struct redis_reply *reply)
     if (entry != NULL && entry->changed <= request->change && !entry->is_deleted &&
         redis_reply_type(reply) == REDIS_REPLY_TEXT && redis_session_is_ready(store->options.session)) {
         if (strcmp(type, "none") == 0) {
-            restart_entries_reset(store, entry);
-            decider_port_told(&store->options.port);
+            judge_gone(store, entry, request);
         } else if (strcmp(type, "string") != 0) {
             restart_entries_warn_unreadable(store, entry->container, "it is no string");
         }
     }
     restart_entries_free_request(request);
+}
+
+static void on_evicted(void *arg, const struct redis_reply *reply)
+{
+    struct restart_store *store = arg;
+    store->evicted = redis_session_read_evicted(reply);
+}
+
+/* Before the keys are read: one that is found to stand was not among those that were evicted by then. */
+static void on_look_begun(void *arg, const struct redis_reply *reply)
+{
+    struct restart_store *store = arg;
+    store->evicted_before = store->evicted_since;
+    store->evicted_since = redis_session_read_evicted(reply);
+    redis_session_remember_evicted(store->options.session, store->evicted_before);
+}
+
+static void ask_evicted(struct restart_store *store, redis_link_callback on_reply)
+{
+    const char *argv[] = {"INFO", "stats"};
+    redis_session_command(store->options.session, on_reply, store, 2, argv, NULL);
 }
 
 static void confirm_gone(struct restart_store *store, const char *container, uint64_t change)
@@ -44,8 +90,11 @@ static void confirm_gone(struct restart_store *store, const char *container, uin
     key_restart(key, container);
     const char *argv[] = {"TYPE", key};
     struct restart_request *request = memory_alloc(sizeof *request);
-    *request =
-        (struct restart_request){.store = store, .container = memory_copy_text(container), .change = change};
+    *request = (struct restart_request){.store = store,
+                                        .container = memory_copy_text(container),
+                                        .change = change,
+                                        .evicted_before = store->evicted_before};
+    ask_evicted(store, on_evicted);
     if (redis_session_command(store->options.session, on_type, request, 2, argv, NULL) == 0) {
         store->looks++;
     } else {
@@ -162,6 +211,7 @@ void restart_watch_look(void *arg)
         return;
     }
     struct restart_request *look = NULL;
+    bool has_begun = false;
     struct restart_entry *entry, *next;
     HASH_ITER (hh, store->entries, entry, next) {
         if (entry->is_deleted) {
@@ -172,6 +222,10 @@ void restart_watch_look(void *arg)
             continue;
         }
         refresh(store, entry);
+        if (!has_begun) {
+            ask_evicted(store, on_look_begun);
+            has_begun = true;
+        }
         look = look == NULL ? new_look(store) : look;
         look->names[look->count++] = memory_copy_text(entry->container);
         if (look->count == WATCH_CHUNK) {

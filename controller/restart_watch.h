@@ -1,6 +1,7 @@
 /*
  * The look after our keys in Redis, every watch_ms while there are any: one MGET with the marker in it. A key
- * that is gone was deleted by an operator, another valid value is taken over, rubbish is told once.
+ * that is gone was deleted by an operator, unless Redis evicted keys since the look before: then it is
+ * written anew. Another valid value is taken over, rubbish is told once.
  */
 #ifndef DEFIB_CONTROLLER_RESTART_WATCH_H
 #define DEFIB_CONTROLLER_RESTART_WATCH_H

@@ -188,8 +188,8 @@ static void evict_some(const struct fault *fault)
         cleanup_free char *key = memory_copy_text(keys[dice_below(&sim->dice, (int64_t)count)]);
         bool is_budget = strncmp(key, KEY_RESTART_PREFIX, strlen(KEY_RESTART_PREFIX)) == 0;
         struct box *box = is_budget ? sim_box(key + strlen(KEY_RESTART_PREFIX)) : NULL;
-        if (box) {
-            check_note_reset(box); /* nobody can tell it from an operator's DEL */
+        if (box && sim->plan->controllers > 1) {
+            check_note_reset(box); /* one that takes over before it is written anew has never seen it */
         }
         redis_evict(key);
         count = redis_keys("health:", keys, 4096);

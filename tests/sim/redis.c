@@ -33,7 +33,7 @@ static struct server {
     struct pending **waiting; /* what arrived while it hangs, in order */
     size_t waiting_count;
     char run_id[24];
-    uint64_t life, next_serial;
+    uint64_t life, next_serial, evicted;
     size_t holds; /* keys of holds */
     struct dice dice;
     const struct process *cuts[CUTS_MAX];
@@ -618,7 +618,8 @@ static void run_lease(struct pending *pending)
 static void execute(struct pending *pending)
 {
     const char *name = pending->argv[0];
-    bool is_read = strcmp(name, "GET") == 0 || strcmp(name, "MGET") == 0 || strcmp(name, "TYPE") == 0;
+    bool is_read = strcmp(name, "GET") == 0 || strcmp(name, "MGET") == 0 || strcmp(name, "TYPE") == 0 ||
+                   strcmp(name, "INFO") == 0;
     struct redis_reply *reply = &pending->reply;
     if (!is_read && server.is_readonly) {
         set_failure(reply, "READONLY You can't write against a read only replica.");
@@ -632,6 +633,10 @@ static void execute(struct pending *pending)
         reply->type = REDIS_REPLY_NUMBER;
         reply->number = redis_get(pending->argv[1]) != NULL;
         redis_delete(pending->argv[1]);
+    } else if (strcmp(name, "INFO") == 0) {
+        char text[64];
+        snprintf(text, sizeof text, "# Stats\r\nevicted_keys:%llu\r\n", (unsigned long long)server.evicted);
+        set_status(reply, text);
     } else if (strcmp(name, "TYPE") == 0) {
         set_status(reply, redis_get(pending->argv[1]) ? "string" : "none");
     } else if (strcmp(name, "EVAL") == 0 && pending->argc == 16) {
@@ -806,6 +811,7 @@ void redis_publish(struct redis_doc *doc)
 static void new_run(void)
 {
     server.life++;
+    server.evicted = 0;
     snprintf(server.run_id, sizeof server.run_id, "run-%llu", (unsigned long long)server.life);
 }
 
@@ -862,6 +868,7 @@ void redis_evict(const char *key)
 {
     redis_disturbed_at = sim->now;
     redis_delete(key);
+    server.evicted++;
 }
 
 void redis_set_slow(int64_t latency_ms)

@@ -360,8 +360,61 @@ static void a_key_deleted_while_we_were_down_is_one_too(void **state)
     open_store(fixture);
     run_until(fixture, is_ready);
     assert_false(fixture->was_amnesic);
+    run_until(fixture, is_reset);
+    run_for(fixture, is_never, 5 * WATCH_MS);
     assert_int_equal(1, told.reset);
-    assert_int_equal(0, told.loaded);
+    assert_int_equal(-1, count_in_redis(fixture, "web"));
+}
+
+/* All that have a TTL, and so not the marker. */
+static void evict(struct fixture *fixture)
+{
+    char line[256];
+    snprintf(line, sizeof line,
+             "printf '%%s\\n' 'CONFIG SET maxmemory-policy volatile-ttl' 'CONFIG SET maxmemory 1' "
+             "'CONFIG SET maxmemory 0' | redis-cli -s %s > /dev/null",
+             fixture->server.path);
+    assert_int_equal(0, system(line));
+}
+
+static bool is_three_in_redis(struct fixture *fixture)
+{
+    return count_in_redis(fixture, "web") == 3;
+}
+
+/* Nobody deleted it: Redis was short of memory. */
+static void an_evicted_key_is_written_anew(void **state)
+{
+    struct fixture *fixture = *state;
+    run_until(fixture, is_ready);
+    save_and_wait(fixture, 3);
+    run_for(fixture, is_never, 5 * WATCH_MS);
+    for (int i = 0; i < 3; i++) {
+        told = (struct told){0};
+        evict(fixture);
+        assert_int_equal(-1, count_in_redis(fixture, "web"));
+        run_until(fixture, is_three_in_redis);
+        run_for(fixture, is_never, 5 * WATCH_MS);
+        assert_int_equal(0, told.reset);
+        assert_true(told.loaded == 0 || told.loaded_count == 3); /* a full Redis may have been a lost one */
+        if (i == 1) {                                            /* the next comes while we are down */
+            close_store(fixture);
+            evict(fixture);
+            open_store(fixture);
+        }
+    }
+    cli(fixture, "DEL health:restart:web"); /* that was long ago: it is an operator's again */
+    run_until(fixture, is_reset);
+    assert_int_equal(-1, count_in_redis(fixture, "web"));
+    /* And while we are down: how many were evicted before is remembered. */
+    save_and_wait(fixture, 3);
+    run_for(fixture, is_never, 5 * WATCH_MS);
+    close_store(fixture);
+    cli(fixture, "DEL health:restart:web");
+    told = (struct told){0};
+    open_store(fixture);
+    run_until(fixture, is_reset);
+    assert_int_equal(-1, count_in_redis(fixture, "web"));
 }
 
 /* Writes a cooldown of 300 s and ends. */
@@ -597,6 +650,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_cooldown_by_another_clock_lasts_as_long, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_cooldown_of_ours_outlives_a_clock_that_is_set, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_cooldown_stays_as_it_is_where_clocks_agree, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_evicted_key_is_written_anew, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_flush_is_no_reset, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_edited_key_is_taken, set_up, tear_down),
         cmocka_unit_test_setup_teardown(another_leaders_word_is_no_edit, set_up, tear_down),
