@@ -130,6 +130,7 @@ void decider_observe_registration(struct decider *decider, const struct registra
 {
     enter(decider, now, &wall);
     uint64_t mark = decider_input_mark(decider);
+    decider_hosts_meet(decider, registration, path);
     bool *is_changed = decider_input_compare(decider, registration);
     decider_facts_registration(decider, registration, path);
     decider_input_registration(decider, registration, path, is_changed, mark);

@@ -207,6 +207,9 @@ static void take_agents_word(struct decider *decider, struct container *containe
                              const struct heartbeat *beat, bool is_beat)
 {
     if (is_old_word(container, host, beat, is_beat)) {
+        if (!decider_input_is_same_word(container, beat)) {
+            decider_hosts_doubt(decider, host);
+        }
         return;
     }
     bool is_first_since_gap = !host->is_engine_up || container->generation != host->generation ||
@@ -472,8 +475,14 @@ void decider_facts_registration(struct decider *decider, const struct registrati
             each->round = host->round - 1;
         }
     }
+    host->is_doubted &= path != PATH_RPC;
     for (size_t i = 0; i < registration->count; i++) {
         take_entry(decider, host, &registration->entries[i]);
+    }
+    if (path == PATH_RPC) {
+        host->denied_since = !host->is_doubted            ? (struct mono){0}
+                             : host->denied_since.ms == 0 ? decider->now
+                                                          : host->denied_since;
     }
     sweep(decider, host);
     decider_edges_want(decider, host);
@@ -503,7 +512,7 @@ bool decider_facts_unchanged(struct decider *decider, const char *host_name, con
 {
     struct host *host = liveness_find_host(&decider->liveness, host_name);
     if (!host || host->registered_at.ms == 0 || strcmp(host->agent, agent) != 0 || host->change != change ||
-        host->is_stale) {
+        host->is_stale || (host->is_doubted && path == PATH_RPC)) {
         return false;
     }
     decider_hosts_hear(decider, host, path);

@@ -10,6 +10,8 @@
 #include "controller/core/decider_step.h"
 
 static const int64_t HOSTS_LOOK_MS = 500;
+/* An answer over nng is less old than this: what its agent is known to have said before that is not newer. */
+static const int64_t ANSWER_AGE_MS = 15000;
 static const int64_t HOST_KEPT_MS = 7LL * 24 * 3600 * 1000; /* a lost one; then it is forgotten */
 
 /* What a follower says nobody hears. */
@@ -67,6 +69,48 @@ bool decider_hosts_take_agent(struct host *host, const char *agent, const struct
     host->change = 0;
     host->seq = 0;
     return true;
+}
+
+static bool is_long_ago(const struct decider *decider, struct mono at)
+{
+    return mono_diff(decider->now, at) > ANSWER_AGE_MS;
+}
+
+/* By its own signed word, what was believed of this agent for a while was not said by it. */
+static bool is_contradicted(const struct decider *decider, const struct host *host,
+                            const struct registration *registration)
+{
+    if (host->denied_since.ms != 0 && is_long_ago(decider, host->denied_since)) {
+        return true;
+    }
+    bool is_newer_known = strcmp(host->agent, registration->agent) == 0
+                              ? registration->change < host->change
+                              : strcmp(host->previous_agent, registration->agent) == 0 &&
+                                    registration->seq <= host->previous_seq;
+    return is_newer_known && is_long_ago(decider, host->registered_at);
+}
+
+void decider_hosts_meet(struct decider *decider, const struct registration *registration, enum path path)
+{
+    struct host *host = liveness_find_host(&decider->liveness, registration->host);
+    if (!host || path != PATH_RPC || !is_contradicted(decider, host, registration)) {
+        return;
+    }
+    decider_say_general(
+        decider, ACTION_WARNING,
+        "Agent of host %s denies what stood in Redis in its name: its own word over nng is taken",
+        host->name);
+    host->previous_agent[0] = '\0';
+    host->generation++;
+    host->change = host->seq = 0;
+}
+
+void decider_hosts_doubt(struct decider *decider, struct host *host)
+{
+    if (!host->is_doubted) {
+        host->is_doubted = true;
+        decider_input_note(decider);
+    }
 }
 
 struct host *decider_hosts_need(struct decider *decider, const char *name)

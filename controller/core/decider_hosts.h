@@ -16,6 +16,15 @@ void decider_hosts_hear(struct decider *decider, struct host *host, enum path pa
  * taken for late is back in its place with its next document. */
 bool decider_hosts_take_agent(struct host *host, const char *agent, const struct registration *registration);
 
+/* Before an inventory is taken. Redis' word may be forged, an agent's own over nng is signed: where that one
+ * says less than what was believed for longer than any answer travels, all that was believed in its name
+ * (change, sequence numbers, another process) no longer counts against it. */
+void decider_hosts_meet(struct decider *decider, const struct registration *registration, enum path path);
+
+/* An older word says something else than a newer one: it may be late, or that one was forged. Until an
+ * inventory over nng tells, decider_observe_unchanged says false to that path. */
+void decider_hosts_doubt(struct decider *decider, struct host *host);
+
 /* Its AGENT_LOST and AGENT_RECOVERED: of one that is frozen, or no longer is. */
 void decider_hosts_say_lost(struct decider *decider, struct host *host);
 void decider_hosts_say_back(struct decider *decider, struct host *host);

@@ -48,7 +48,8 @@ struct host {
     struct mono heard[PATH_N];                  /* 0: never */
     struct mono vouched_at;                     /* the last inventory, or word that nothing changed */
     struct mono registered_at;                  /* the last inventory that was new */
-    struct mono proven_since;                   /* heard without a gap of a TTL since then */
+    struct mono denied_since; /* its inventories over nng were older words since then; 0: they are not */
+    struct mono proven_since; /* heard without a gap of a TTL since then */
     bool is_engine_up, is_frozen;
     bool is_lost_told;      /* AGENT_LOST was said aloud, and no AGENT_RECOVERED since */
     struct mono resumed_at; /* since then it is observed again, or its Engine is back */
@@ -57,6 +58,7 @@ struct host {
     bool has_unlisted; /* its last inventory left one of its containers out */
     bool has_outdone;  /* it has, or had, a container whose name another host holds now */
     bool is_stale;     /* a name became free that it may have: its inventory is wanted once more */
+    bool is_doubted;   /* see decider_hosts_doubt */
     uint32_t written;  /* its inventory stands in the journal since this start; see decider_input.h */
     bool is_silence_written[PATH_N + 1];
     int64_t in_flight;

@@ -11,6 +11,7 @@
 
 #include "common/memory.h"
 #include "controller/core/decider.h"
+#include "controller/core/decider_view.h"
 
 #define OLD      "00000000000000000000000000000001"
 #define NEW      "00000000000000000000000000000002"
@@ -85,7 +86,9 @@ static void say_beat(struct world *world, const char *agent, uint64_t seq)
     decider_observe_beat(world->decider, &beat, world->now, (struct wall){1769195000000});
 }
 
-static void say_registration(struct world *world, const char *agent, uint64_t seq, uint64_t change)
+/* By this path, with web-1 in this state. */
+static void say_by(struct world *world, enum path path, const char *agent, uint64_t seq, uint64_t change,
+                   enum container_state container_state)
 {
     struct registration registration;
     registration_init(&registration);
@@ -97,10 +100,23 @@ static void say_registration(struct world *world, const char *agent, uint64_t se
     registration.count = 1;
     registration.entries = memory_alloc(sizeof *registration.entries);
     fill_beat(&registration.entries[0].beat, agent, seq);
+    registration.entries[0].beat.state = container_state;
     container_spec_init(&registration.entries[0].spec);
-    decider_observe_registration(world->decider, &registration, PATH_REDIS, world->now,
+    decider_observe_registration(world->decider, &registration, path, world->now,
                                  (struct wall){1769195000000});
     registration_fini(&registration);
+}
+
+static void say_registration(struct world *world, const char *agent, uint64_t seq, uint64_t change)
+{
+    say_by(world, PATH_REDIS, agent, seq, change, CONTAINER_RUNNING);
+}
+
+static bool is_running(struct world *world)
+{
+    struct decider_view_container view;
+    assert_true(decider_view_container(world->decider, "web-1", &view));
+    return strcmp(view.docker_state, "running") == 0;
 }
 
 static bool is_known(struct world *world, const char *agent, uint64_t change)
@@ -283,6 +299,84 @@ static void a_name_that_moved_away_comes_back(void **state)
     assert_false(is_known(world, NEW, 3));
 }
 
+/* ---- somebody writes Redis ---- */
+
+enum { HUGE = 1 << 30, ANSWER_AGE_MS = 15000 };
+
+static void pass(struct world *world, int64_t ms)
+{
+    world->now = mono_add(world->now, ms);
+    decider_tick(world->decider, world->now, (struct wall){1769195000000});
+}
+
+static void an_inventory_that_comes_late_is_no_news(void **state)
+{
+    struct world *world = *state;
+    say_by(world, PATH_REDIS, NEW, 5, 3, CONTAINER_RUNNING);
+    say_by(world, PATH_REDIS, NEW, 4, 2, CONTAINER_EXITED);
+    assert_true(is_running(world));
+    assert_true(is_known(world, NEW, 3));
+    say_by(world, PATH_RPC, NEW, 4, 2, CONTAINER_EXITED); /* an answer that was under way */
+    assert_true(is_running(world));
+    pass(world, 2 * ANSWER_AGE_MS);
+    say_by(world, PATH_REDIS, NEW, 4, 2, CONTAINER_EXITED); /* however late: Redis proves nothing */
+    assert_true(is_running(world));
+}
+
+/* With a change that its agent does not reach in years: true ones are older by it, until it is asked. */
+static void a_forged_change_does_not_blind_for_good(void **state)
+{
+    struct world *world = *state;
+    say_by(world, PATH_REDIS, NEW, 5, 3, CONTAINER_RUNNING);
+    say_by(world, PATH_REDIS, NEW, HUGE, HUGE, CONTAINER_RUNNING);
+    pass(world, ANSWER_AGE_MS + 1);
+    say_by(world, PATH_REDIS, NEW, 6, 4, CONTAINER_EXITED);
+    assert_true(is_running(world));
+    assert_false(is_known(world, NEW, 4)); /* so the shell asks for the whole */
+    say_by(world, PATH_RPC, NEW, 6, 4, CONTAINER_EXITED);
+    assert_false(is_running(world));
+    assert_true(is_known(world, NEW, 4));
+    say_by(world, PATH_REDIS, NEW, 7, 5, CONTAINER_RUNNING); /* and Redis is believed again */
+    assert_true(is_running(world));
+}
+
+static void a_forged_beat_does_not_blind_for_good(void **state)
+{
+    struct world *world = *state;
+    say_by(world, PATH_REDIS, NEW, 5, 3, CONTAINER_RUNNING);
+    say_beat(world, NEW, HUGE);
+    say_beat(world, NEW, 6);
+    assert_true(is_known(world, NEW, 3)); /* it says the same */
+    say_by(world, PATH_REDIS, NEW, 6, 4, CONTAINER_EXITED);
+    assert_true(is_running(world));
+    assert_true(decider_observe_unchanged(world->decider, "h1", NEW, 4, PATH_REDIS, world->now));
+    assert_false(is_known(world, NEW, 4)); /* its agent is asked */
+    say_by(world, PATH_RPC, NEW, 7, 4, CONTAINER_EXITED);
+    assert_true(is_running(world)); /* the beat may have been quicker … */
+    assert_false(is_known(world, NEW, 4));
+    pass(world, ANSWER_AGE_MS + 1);
+    say_by(world, PATH_RPC, NEW, 8, 4, CONTAINER_EXITED);
+    assert_false(is_running(world)); /* … but not by so much */
+    assert_true(is_known(world, NEW, 4));
+}
+
+/* Another process is made up, behind words of the true one that nobody else can reach. */
+static void a_forged_process_does_not_shut_the_true_one_out(void **state)
+{
+    struct world *world = *state;
+    say_by(world, PATH_REDIS, NEW, 5, 3, CONTAINER_RUNNING);
+    say_by(world, PATH_REDIS, NEW, HUGE, HUGE, CONTAINER_RUNNING);
+    say_by(world, PATH_REDIS, OLD, 1, 1, CONTAINER_RUNNING);
+    say_by(world, PATH_RPC, NEW, 6, 4, CONTAINER_EXITED);
+    assert_true(is_running(world)); /* it may be the late one */
+    pass(world, ANSWER_AGE_MS + 1);
+    say_by(world, PATH_REDIS, NEW, 7, 5, CONTAINER_EXITED);
+    assert_true(is_running(world));
+    say_by(world, PATH_RPC, NEW, 7, 5, CONTAINER_EXITED);
+    assert_false(is_running(world));
+    assert_true(is_known(world, NEW, 5));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -294,6 +388,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_beat_of_a_stranger_is_told_apart, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_decommissioned_host_is_forgotten, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_name_that_moved_away_comes_back, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_inventory_that_comes_late_is_no_news, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_forged_change_does_not_blind_for_good, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_forged_beat_does_not_blind_for_good, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_forged_process_does_not_shut_the_true_one_out, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
