@@ -86,6 +86,51 @@ test_a_registration_that_lies_about_containers() {
     others_are_left_alone
 }
 
+# A registration of before, once more and out of order: nothing comes of it, and it is not believed for longer than it stands.
+test_a_registration_that_comes_late() {
+    local before
+    stage
+    r get health:agent:h1 > "$T/old"
+    heals # so that the agent has said more since
+    wait_healthy 3
+    before=$(all_incarnations)
+    for _ in 1 2 3 4; do
+        r -x set health:agent:h1 < "$T/old" > /dev/null
+        sleep 0.4
+    done
+    expect_eq "$(all_incarnations)" "$before" 'what runs'
+    heals
+    expect_eq "$(starts_of svc-a)" 2 'starts of svc-a'
+    others_are_left_alone
+}
+
+# One word with numbers that its agent does not reach in years: all true words are older by them. A beat, an inventory,
+# another process behind an inventory: what Redis says is then set right by what the agent says over nng.
+test_a_word_from_the_future() {
+    local forged
+    stage RESTART_BACKOFF_SECS=0.1 MAX_RESTART_ATTEMPTS=1000
+    for forged in beat inventory process; do
+        log_mark controller
+        case $forged in
+            beat)
+                r publish health:heartbeats "$(r get health:hb:svc-a:svc-a | jq -c '.seq += 1000000000')" > /dev/null
+                ;;
+            *)
+                r get health:agent:h1 | jq -c '.seq += 1000000000 | .change += 1000000000 | .containers |= map(.seq += 1000000000)' | r -x set health:agent:h1 > /dev/null
+                sleep 1 # it is read at the next check
+                [ "$forged" = inventory ] || r get health:agent:h1 | jq -c '.agent = "00000000000000000000000000000001"' | r -x set health:agent:h1 > /dev/null
+                ;;
+        esac
+        sleep 0.5
+        heals 40
+        wait_log controller 'Agent of host h1 denies what stood in Redis in its name' 30
+        wait_healthy 3
+        heals 10
+        wait_healthy 3
+    done
+    others_are_left_alone
+}
+
 # Another host claims the container: nobody is commanded for it, and that is all.
 test_a_host_that_claims_our_container() {
     local beat
@@ -187,6 +232,25 @@ test_keys_that_forbid() {
         heals
     done
     is_up agent && is_up controller || fail 'one of them ended'
+    others_are_left_alone
+}
+
+# Redis is short of memory and throws attempts away: no fresh budget. What an operator deletes is one.
+test_attempts_that_are_evicted() {
+    local i
+    stage RESTART_COOLDOWN_SECS=900 RESTART_STABLE_SECS=900
+    for i in 1 2; do
+        heals
+        wait_healthy 3
+        sleep 1.5 # seen to stand, twice
+        printf '%s\n' 'config set maxmemory-policy volatile-ttl' 'config set maxmemory 1' 'config set maxmemory 0' | r > /dev/null
+        wait_for 5 "[ \"\$(r get health:restart:svc-a | jq -r .attempt_count)\" = $i ]" 'the attempts are written anew'
+    done
+    wait_log controller 'Key health:restart:svc-a is gone, and Redis has evicted keys meanwhile: written anew' 5
+    expect_eq "$(count_log controller 'a fresh budget$')" 0 'fresh budgets'
+    sleep 1.5
+    r del health:restart:svc-a > /dev/null
+    wait_log controller 'The restart state of svc-a was deleted in Redis: a fresh budget' 5
     others_are_left_alone
 }
 
