@@ -132,9 +132,10 @@ $(B)/tests/bench/%: $(B)/tests/bench/%.o $(B)/libdefib.a
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 .SECONDARY:
 
-deps: ## install what is missing for building, testing and the demo (apt-get; for the browser tests npm, into build/)
+deps: ## install what is missing for building, testing and the demo (apt-get; for browser tests npm, and a PostgreSQL, into build/)
 	@packaging/deps build test
 	@tests/browser/install $(O)/browser
+	@tests/postgres $(O)/postgres > /dev/null
 
 deps-build: ## install what is missing for building only
 	@packaging/deps build
@@ -255,10 +256,14 @@ test-certs: ## a CA and certificates for trials, in build/certs (HOSTS='10.0.0.1
 trixie: ## build and run the unit tests on Debian 13 (debootstrap, as root)
 	@tests/trixie $(O)
 
-demo: programs ## kill a container and watch it come back
+demo: ## install what is missing, build, kill a container and watch it come back
+	@packaging/deps build demo
+	@$(MAKE) -s programs
 	@packaging/demo/demo $(B)
 
-demo-arbees: programs ## the runbook's fleet: a slow starter, one that hangs, a silent one, a database (as root)
+demo-arbees: ## the same for the runbook's fleet: a slow starter, one that hangs, a silent one, a database (as root)
+	@packaging/deps build demo
+	@$(MAKE) -s programs
 	@packaging/demo/demo-arbees $(B)
 
 man: $(MAN_PAGES) $(COMMAND_PAGES) ## the man pages, with the settings as --help tells them

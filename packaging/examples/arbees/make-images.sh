@@ -10,6 +10,7 @@ make_image=$here/../../docker/make-image.sh
 # inside a service.
 python=$(mktemp -d)
 trap 'rm -rf "$python"' EXIT INT TERM
+[ -n "$(apt-cache madison python3-redis 2> /dev/null)" ] || apt-get update -q >/dev/null
 packages=$(apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces \
     --no-enhances python3-redis python3-minimal | grep '^[a-z]' | sort -u |
     grep -E '^(lib)?python3|^lib(expat1|ssl3|ffi8|bz2-1|lzma5|uuid1|crypt1)|^zlib1g|^libc6$')
