@@ -129,7 +129,7 @@ test_what_it_says_is_honoured() {
 test_how_it_was_before_the_restart_is_kept() {
     local file id
     run_service svc-sick --health-cmd 'test ! -e /tmp/sick || { echo the disk is sick; exit 3; }' --health-interval 0.3s --health-retries 2 \
-        --label 'defib.check.look=exec:sh -c "echo looks well"' --label defib.check.look.interval=0.5 --label defib.check.look.timeout=10
+        --label 'defib.check.look=exec:sh -c "seq 1 2000; echo looks well"' --label defib.check.look.interval=0.5 --label defib.check.look.timeout=10
     start_all BREAKER_MIN=10
     subscribe alerts system:alerts
     wait_for 10 '[ "$(field svc-sick .checks.look)" = true ]'
@@ -154,8 +154,51 @@ test_how_it_was_before_the_restart_is_kept() {
     wait_for 5 '[ "$(log_after_mark alerts | grep -o "{.*SERVICE_RESTARTED.*svc-dead.*" | head -n 1 | jq -r .evidence)" = "$id" ]'
     # shellcheck disable=SC2012
     file=$(ls "$T"/state-agent/evidence/*-svc-sick-*.json | head -n 1)
-    expect_eq "$(jq -r '[.state, .health, .health_exit_code, .health_output, .probes.look.verdict, .probes.look.output] | tostring' "$file")" \
-        '["running","unhealthy",3,"the disk is sick\n","passing","looks well\n"]'
+    expect_eq "$(jq -r '[.state, .health, .health_exit_code, .health_output, .probes.look.verdict] | tostring' "$file")" \
+        '["running","unhealthy",3,"the disk is sick\n","passing"]'
+    # of 8.9 KB the last 4
+    expect_eq "$(jq -r '.probes.look.output | length' "$file")" 4096 'bytes of its output'
+    expect_match "$(jq -r .probes.look.output "$file")" $'\n1999\n2000\nlooks well$'
+}
+
+# The Engine does not come up with the log: what can be had is kept, and the restart waits no longer than it may.
+test_evidence_that_does_not_come_delays_no_restart() {
+    local id sent killed
+    sed -e "s|__SOCKET__|$T/slow.sock|; s|__ENGINE__|$(sock)|" > "$T/slow.cfg" <<'CONFIG'
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 1h
+    timeout server 1h
+    timeout tarpit 20s
+frontend slow
+    bind unix@__SOCKET__
+    http-request tarpit if { path_end /logs }
+    default_backend engine
+backend engine
+    server engine unix@__ENGINE__
+CONFIG
+    spawn slow haproxy -db -f "$T/slow.cfg"
+    wait_for 5 '[ -S "$T/slow.sock" ]'
+    run_service svc-mute
+    start_redis
+    start_agent DOCKER_HOST="unix://$T/slow.sock"
+    wait_agent
+    spawn events docker -H "unix://$(sock)" events --filter type=container --format '{{.TimeNano}} {{.Action}}'
+    wait_for 10 "r get health:agent:h1 | grep -qF '$(started_at svc-mute)'"
+    id=$(head -c 16 /dev/urandom | od -An -tx1 | tr -d ' \n')
+    sent=$(now_ms)
+    in_ns "$BIN/tests/tools/defib_send" tcp://127.0.0.1:7411 restart host=h1 container=svc-mute container_id="$(id_of svc-mute)" \
+        started_at="$(started_at svc-mute)" id="$id" > "$T/receipt"
+    expect_eq "$(jq -r .code "$T/receipt")" accepted
+    wait_log events ' (kill|die)$' 15
+    killed=$(($(grep -m 1 -E ' (kill|die)$' "$T/events.log" | cut -d ' ' -f 1) / 1000000))
+    echo "from the command to Docker's signal: $((killed - sent)) ms"
+    # the last look and the command's own way are in it
+    [ $((killed - sent)) -lt $((700 * WAIT_FACTOR)) ] || fail "it took $((killed - sent)) ms"
+    [ $((killed - sent)) -ge 200 ] || fail 'nobody waited for the log: the test is of no use'
+    wait_log agent 'Container svc-mute: how it was before its restart is kept in' 15
+    expect_eq "$(jq -r '[.container, .log // ""] | tostring' "$T"/state-agent/evidence/*-svc-mute-*.json)" '["svc-mute",""]'
 }
 
 test_fields_that_nobody_knows_survive() {
