@@ -74,6 +74,13 @@ static void remember(struct redis_session *session)
     }
 }
 
+static uint64_t read_count(const char *text)
+{
+    errno = 0;
+    uint64_t count = strtoull(text, NULL, 10);
+    return *text >= '0' && *text <= '9' && errno == 0 ? count : REDIS_EVICTED_UNKNOWN;
+}
+
 static void recall(struct redis_session *session)
 {
     cleanup_free char *text = NULL;
@@ -81,12 +88,11 @@ static void recall(struct redis_session *session)
     if (disk_file_read(session->state_dir, MEMORY_FILE, MEMORY_MAX_BYTES, &text, &len, NULL) != 0) {
         return;
     }
-    char marker[MARKER_SIZE], run_id[RUN_ID_SIZE] = "";
-    uint64_t evicted = REDIS_EVICTED_UNKNOWN;
-    if (sscanf(text, "%64s %64s %" SCNu64, marker, run_id, &evicted) >= 1) {
+    char marker[MARKER_SIZE], run_id[RUN_ID_SIZE] = "", evicted[COUNT_SIZE] = "";
+    if (sscanf(text, "%64s %64s %23s", marker, run_id, evicted) >= 1) {
         memory_set_text(session->known_marker, sizeof session->known_marker, marker);
         memory_set_text(session->known_run_id, sizeof session->known_run_id, run_id);
-        session->known_evicted = evicted;
+        session->known_evicted = read_count(evicted);
     }
 }
 
@@ -351,9 +357,7 @@ uint64_t redis_session_read_evicted(const struct redis_reply *reply)
     static const char field[] = "\nevicted_keys:";
     const char *text = redis_reply_type(reply) == REDIS_REPLY_TEXT ? redis_reply_text(reply, NULL) : NULL;
     const char *at = text == NULL ? NULL : strstr(text, field);
-    uint64_t count;
-    return at != NULL && sscanf(at + sizeof field - 1, "%" SCNu64, &count) == 1 ? count
-                                                                                : REDIS_EVICTED_UNKNOWN;
+    return at != NULL ? read_count(at + sizeof field - 1) : REDIS_EVICTED_UNKNOWN;
 }
 
 uint64_t redis_session_known_evicted(const struct redis_session *session)
