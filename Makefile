@@ -146,7 +146,7 @@ unit: $(UNIT_TESTS:%=$(B)/tests/unit/%) $(FUZZERS:%=$(B)/tests/fuzz/replay_%) ##
 faults: ## the programs with points at which tests let them die, in build/release-faults
 	@$(MAKE) -s MODE=release FAULTS=1 programs
 
-integration: programs faults $(addprefix $(B)/,$(TEST_TOOLS) tests/bench/beat_load) ## run the integration tests (TESTS=… for some files; as root)
+integration: programs faults $(addprefix $(B)/,$(TEST_TOOLS) tests/bench/beat_load tests/chaos/own_clock.so) ## run the integration tests (TESTS=… for some files; as root)
 	@tests/run integration $(B) $(TESTS)
 
 # No bad access, nothing uninitialised, no leak.

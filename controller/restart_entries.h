@@ -33,6 +33,13 @@ struct restart_entry {
     UT_hash_handle hh;
 };
 
+/* Of keys that are gone although nobody deleted them. */
+#define RESTART_CLOCK_UNKNOWN INT64_MIN
+struct restart_signs {
+    uint64_t evicted; /* keys, by this run of Redis */
+    int64_t ahead_ms; /* its wall clock, by which keys run out, before our monotonic one */
+};
+
 struct restart_store {
     struct restart_store_options options;
     struct restart_journal *journal;
@@ -44,8 +51,8 @@ struct restart_store {
     bool is_amnesic;    /* the load under way */
     size_t pending;     /* writes without an answer */
     size_t looks;       /* of the watch, without an answer */
-    /* Keys that Redis has evicted: when the look before began, when the last one began, and by now. */
-    uint64_t evicted_before, evicted_since, evicted;
+    /* When the look before began, when the last one began, and by now. */
+    struct restart_signs before, since, now;
 };
 
 /* One write or look under way. */
@@ -56,8 +63,8 @@ struct restart_request {
     bool has_token; /* the decider waits for it */
     uint64_t token;
     uint64_t change;
-    uint64_t evicted_before; /* looks after what is gone */
-    size_t count;            /* looks */
+    struct restart_signs before; /* looks after what is gone */
+    size_t count;                /* looks */
     char **names;
 };
 

@@ -162,7 +162,8 @@ void restart_store_lead(struct restart_store *store, uint64_t epoch, bool has_ot
 void restart_store_load_begin(struct restart_store *store, bool is_amnesic)
 {
     store->is_amnesic = is_amnesic;
-    store->evicted_since = redis_session_known_evicted(store->options.session);
+    store->since =
+        (struct restart_signs){redis_session_known_evicted(store->options.session), RESTART_CLOCK_UNKNOWN};
     struct restart_entry *entry, *next;
     HASH_ITER (hh, store->entries, entry, next) {
         entry->was_seen = false;

@@ -6,7 +6,8 @@
  * Every state is kept in memory and in the journal, with a mark whether Redis has it. So a flush, a crash of
  * Redis, of the controller, or of both, loses no attempt; and a key that is gone although Redis had it, and
  * marker and run id stand, was deleted by an operator, also where that happened while we were down. Where
- * Redis evicted keys since ours was last seen nobody can tell: it is written anew.
+ * Redis evicted keys since ours was last seen, or its clock was set forward, nobody can tell: it is written
+ * anew.
  */
 #ifndef DEFIB_CONTROLLER_RESTART_STORE_H
 #define DEFIB_CONTROLLER_RESTART_STORE_H

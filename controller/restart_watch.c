@@ -18,16 +18,24 @@ static bool is_empty(const struct restart_state *state)
 
 /* Redis threw keys away since this one was known to stand, and does not tell which. A server that never did
  * has no doubt of it, nor has one that counts for nobody to read. */
-static bool may_be_evicted(const struct restart_store *store, const struct restart_request *request)
+static bool may_be_evicted(const struct restart_signs *before, const struct restart_signs *now)
 {
-    return store->evicted != 0 && store->evicted != REDIS_EVICTED_UNKNOWN &&
-           store->evicted != request->evicted_before;
+    return now->evicted != 0 && now->evicted != REDIS_EVICTED_UNKNOWN && now->evicted != before->evicted;
+}
+
+/* Keys run out by Redis' wall clock. Ours have half of their time left at least, until somebody sets it. */
+static bool may_have_run_out(const struct restart_store *store, const struct restart_signs *before,
+                             const struct restart_signs *now)
+{
+    return before->ahead_ms != RESTART_CLOCK_UNKNOWN && now->ahead_ms != RESTART_CLOCK_UNKNOWN &&
+           now->ahead_ms - before->ahead_ms > restart_entries_ttl_ms(store) / 4;
 }
 
 static void judge_gone(struct restart_store *store, struct restart_entry *entry,
-                       const struct restart_request *request)
+                       const struct restart_signs *before)
 {
-    if (!may_be_evicted(store, request)) {
+    bool is_evicted = may_be_evicted(before, &store->now);
+    if (!is_evicted && !may_have_run_out(store, before, &store->now)) {
         restart_entries_reset(store, entry);
         decider_port_told(&store->options.port);
         return;
@@ -36,9 +44,8 @@ static void judge_gone(struct restart_store *store, struct restart_entry *entry,
     key_restart(key, entry->container);
     warning_limiter_warn(
         store->options.warnings, key, restart_entries_now(store),
-        "Key %s is gone, and Redis has evicted keys meanwhile: written anew, no fresh budget "
-        "(defibctl reset gives one)",
-        key);
+        "Key %s is gone, and Redis %s meanwhile: written anew, no fresh budget (defibctl reset gives one)",
+        key, is_evicted ? "has evicted keys" : "had its clock set forward");
     restart_entries_write_back(store, entry);
 }
 
@@ -55,7 +62,7 @@ static void on_type(void *arg, const struct redis_reply *reply)
     if (entry != NULL && entry->changed <= request->change && !entry->is_deleted &&
         redis_reply_type(reply) == REDIS_REPLY_TEXT && redis_session_is_ready(store->options.session)) {
         if (strcmp(type, "none") == 0) {
-            judge_gone(store, entry, request);
+            judge_gone(store, entry, &request->before);
         } else if (strcmp(type, "string") != 0) {
             restart_entries_warn_unreadable(store, entry->container, "it is no string");
         }
@@ -63,25 +70,45 @@ static void on_type(void *arg, const struct redis_reply *reply)
     restart_entries_free_request(request);
 }
 
+/* Before the keys are read: one that is found to stand was not among those that were evicted by then. */
+static void on_evicted_at_first(void *arg, const struct redis_reply *reply)
+{
+    struct restart_store *store = arg;
+    store->before = store->since;
+    store->since.evicted = redis_session_read_evicted(reply);
+    redis_session_remember_evicted(store->options.session, store->before.evicted);
+}
+
+static int64_t read_ahead_ms(const struct restart_store *store, const struct redis_reply *reply)
+{
+    const char *secs = redis_reply_text(redis_reply_at(reply, 0), NULL);
+    return secs == NULL ? RESTART_CLOCK_UNKNOWN
+                        : strtoll(secs, NULL, 10) * 1000 - restart_entries_now(store).ms;
+}
+
+static void on_time_at_first(void *arg, const struct redis_reply *reply)
+{
+    struct restart_store *store = arg;
+    store->since.ahead_ms = read_ahead_ms(store, reply);
+}
+
 static void on_evicted(void *arg, const struct redis_reply *reply)
 {
     struct restart_store *store = arg;
-    store->evicted = redis_session_read_evicted(reply);
+    store->now.evicted = redis_session_read_evicted(reply);
 }
 
-/* Before the keys are read: one that is found to stand was not among those that were evicted by then. */
-static void on_look_begun(void *arg, const struct redis_reply *reply)
+static void on_time(void *arg, const struct redis_reply *reply)
 {
     struct restart_store *store = arg;
-    store->evicted_before = store->evicted_since;
-    store->evicted_since = redis_session_read_evicted(reply);
-    redis_session_remember_evicted(store->options.session, store->evicted_before);
+    store->now.ahead_ms = read_ahead_ms(store, reply);
 }
 
-static void ask_evicted(struct restart_store *store, redis_link_callback on_reply)
+static void ask_signs(struct restart_store *store, redis_link_callback on_stats, redis_link_callback on_clock)
 {
-    const char *argv[] = {"INFO", "stats"};
-    redis_session_command(store->options.session, on_reply, store, 2, argv, NULL);
+    const char *stats[] = {"INFO", "stats"}, *clock[] = {"TIME"};
+    redis_session_command(store->options.session, on_stats, store, 2, stats, NULL);
+    redis_session_command(store->options.session, on_clock, store, 1, clock, NULL);
 }
 
 static void confirm_gone(struct restart_store *store, const char *container, uint64_t change)
@@ -90,11 +117,9 @@ static void confirm_gone(struct restart_store *store, const char *container, uin
     key_restart(key, container);
     const char *argv[] = {"TYPE", key};
     struct restart_request *request = memory_alloc(sizeof *request);
-    *request = (struct restart_request){.store = store,
-                                        .container = memory_copy_text(container),
-                                        .change = change,
-                                        .evicted_before = store->evicted_before};
-    ask_evicted(store, on_evicted);
+    *request = (struct restart_request){
+        .store = store, .container = memory_copy_text(container), .change = change, .before = store->before};
+    ask_signs(store, on_evicted, on_time);
     if (redis_session_command(store->options.session, on_type, request, 2, argv, NULL) == 0) {
         store->looks++;
     } else {
@@ -223,7 +248,7 @@ void restart_watch_look(void *arg)
         }
         refresh(store, entry);
         if (!has_begun) {
-            ask_evicted(store, on_look_begun);
+            ask_signs(store, on_evicted_at_first, on_time_at_first);
             has_begun = true;
         }
         look = look == NULL ? new_look(store) : look;

@@ -254,6 +254,32 @@ test_attempts_that_are_evicted() {
     others_are_left_alone
 }
 
+# Keys run out by Redis' own clock: set forward by a day, all attempts are gone at once. Nobody deleted them.
+test_attempts_that_run_out_by_a_clock() {
+    local ahead=$T/ahead
+    printf '%-32s' 0 > "$ahead"
+    run_service svc-a
+    mkdir -p "$T/redis"
+    spawn redis in_ns env LD_PRELOAD="$BIN/tests/chaos/own_clock.so" OWN_CLOCK_FILE="$ahead" \
+        redis-server --port 6379 --bind 127.0.0.1 --unixsocket "$T/redis.sock" --save '' --dir "$T/redis"
+    wait_for 10 'r ping'
+    start_agent "${AGENT[@]}"
+    start_controller RESTART_STABLE_SECS=900 RESTART_COOLDOWN_SECS=900
+    wait_agent
+    wait_controller
+    wait_healthy 1
+    heals
+    wait_healthy 1
+    sleep 1.5 # seen to stand, twice
+    printf '%-32s' 86400 > "$ahead"
+    wait_log controller 'Key health:restart:svc-a is gone, and Redis had its clock set forward meanwhile: written anew' 10
+    wait_for 5 '[ "$(r get health:restart:svc-a | jq -r .attempt_count)" = 1 ]' 'the attempt is written anew'
+    expect_eq "$(count_log controller 'a fresh budget$')" 0 'fresh budgets'
+    sleep 1.5
+    r del health:restart:svc-a > /dev/null
+    wait_log controller 'The restart state of svc-a was deleted in Redis: a fresh budget' 5
+}
+
 send() { in_ns "$BIN/tests/tools/defib_send" tcp://127.0.0.1:7411 "$1" host="$HOST" key_file="$T/key" "${@:2}"; }
 target() { echo "container=$1 container_id=$(id_of "$1") started_at=$(started_at "$1")"; }
 # shellcheck disable=SC2046
