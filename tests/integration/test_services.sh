@@ -178,6 +178,8 @@ frontend slow
 backend engine
     server engine unix@__ENGINE__
 CONFIG
+    mkdir -p "$T/state-agent/evidence"
+    for id in {1000..1119}; do echo '{}' > "$T/state-agent/evidence/20260101T00${id}Z-svc-mute-0000$id.json"; done
     spawn slow haproxy -db -f "$T/slow.cfg"
     wait_for 5 '[ -S "$T/slow.sock" ]'
     run_service svc-mute
@@ -198,7 +200,11 @@ CONFIG
     [ $((killed - sent)) -lt $((700 * WAIT_FACTOR)) ] || fail "it took $((killed - sent)) ms"
     [ $((killed - sent)) -ge 200 ] || fail 'nobody waited for the log: the test is of no use'
     wait_log agent 'Container svc-mute: how it was before its restart is kept in' 15
-    expect_eq "$(jq -r '[.container, .log // ""] | tostring' "$T"/state-agent/evidence/*-svc-mute-*.json)" '["svc-mute",""]'
+    expect_eq "$(jq -r '[.container, .log // ""] | tostring' "$T"/state-agent/evidence/*-svc-mute-"${id:0:8}".json)" '["svc-mute",""]'
+    # the newest hundred are kept
+    wait_for 5 '[ "$(ls "$T/state-agent/evidence" | wc -l)" = 100 ]' 'a hundred files'
+    # shellcheck disable=SC2012  # our own names
+    expect_match "$(ls "$T/state-agent/evidence" | head -n 1)" '0000102[0-9][.]json$' 'the oldest that is kept'
 }
 
 test_fields_that_nobody_knows_survive() {
