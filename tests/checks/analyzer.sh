@@ -6,7 +6,9 @@
 set -eu
 KNOWN_FALSE='
 agent/core/container_table.c malloc-leak
+controller/core/decider_told.c malloc-leak
 controller/heartbeat_consumer.c malloc-leak
+controller/restart_journal.c malloc-leak
 controller/warning_limiter.c malloc-leak
 controller/restart_store.c use-of-uninitialized-value
 controller/serve/http_server.c use-after-free
