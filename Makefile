@@ -212,7 +212,7 @@ fleet: programs ## a fleet to look at and to break: HOSTS=3 CONTROLLERS=2 REDIS=
 
 $(B)/tests/chaos/own_clock.so: tests/chaos/own_clock.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(filter-out -fPIE,$(ALL_CFLAGS)) -fPIC -shared -o $@ $<
+	$(CC) $(CPPFLAGS) $(filter-out -fPIE -fsanitize=%,$(ALL_CFLAGS)) -fPIC -shared -o $@ $<
 
 chaos: programs $(B)/tests/chaos/own_clock.so ## every fault on a real fleet, with a crash before, during and after it, some 30 minutes; writes tests/chaos/README.md (as root)
 	@packaging/deps build test
