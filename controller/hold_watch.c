@@ -22,7 +22,7 @@ struct hold_key {
     char *reason, *by; /* of one in force */
     bool is_held;
     bool is_wanted;
-    struct wall until;
+    struct wall until, since;
     UT_hash_handle hh;
 };
 
@@ -110,6 +110,7 @@ static void set(struct hold_watch *watch, struct hold_key *hold, const char *val
     free(hold->by);
     hold->reason = memory_copy_text(read.reason);
     hold->by = memory_copy_text(read.by);
+    hold->since = read.since;
     if (!hold->is_held || hold->until.ms != read.until.ms) {
         log_info("Hold on %s %s%s%s%s%s", hold->kind, hold->name, read.by[0] == '\0' ? "" : " by ", read.by,
                  read.reason[0] == '\0' ? "" : ": ", read.reason);
@@ -282,8 +283,8 @@ void hold_watch_each(const struct hold_watch *watch,
 {
     for (const struct hold_key *each = watch->keys; each != NULL; each = each->hh.next) {
         if (each->is_held) {
-            visit(arg,
-                  &(struct hold_watch_hold){each->kind, each->name, each->reason, each->by, each->until});
+            visit(arg, &(struct hold_watch_hold){each->kind, each->name, each->reason, each->by, each->until,
+                                                 each->since});
         }
     }
 }

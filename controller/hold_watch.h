@@ -31,10 +31,10 @@ void hold_watch_want_all(struct hold_watch *watch);
 /* This key alone, at once: somebody has just written or deleted it. */
 void hold_watch_look(struct hold_watch *watch, const char *kind, const char *name);
 
-/* The holds in force, in no order; borrowed for the call. until 0: no end. */
+/* The holds in force, in no order; borrowed for the call. until 0: no end; since 0: not said. */
 struct hold_watch_hold {
     const char *kind, *name, *reason, *by;
-    struct wall until;
+    struct wall until, since;
 };
 void hold_watch_each(const struct hold_watch *watch,
                      void (*visit)(void *arg, const struct hold_watch_hold *hold), void *arg);

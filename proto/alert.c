@@ -116,6 +116,7 @@ char *event_record_encode(const struct event_record *record, size_t *len)
         json_writer_signed(&writer, "attempt", record->attempt);
         json_writer_signed(&writer, "max_attempts", record->max_attempts);
     }
+    event_facts_write(&writer, "facts", &record->facts);
     json_writer_unsigned(&writer, "seq", record->seq);
     json_writer_close(&writer, '}');
     return json_writer_take(&writer, len);

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "common/clock.h"
+#include "proto/event_facts.h"
 #include "proto/limits.h"
 
 #define ALERT_TYPE_WORDS(X)               \
@@ -82,6 +83,7 @@ struct event_record {
     char detail[LIMIT_DETAIL_SIZE];
     char command_id[LIMIT_COMMAND_ID_SIZE];
     int64_t attempt, max_attempts; /* 0, 0: not said */
+    struct event_facts facts;      /* of transitions and decisions */
     struct wall timestamp;
     uint64_t seq;
 };

@@ -18,6 +18,7 @@ int hold_decode(const char *bytes, size_t len, struct hold *out, struct err *err
     }
     json_reader_text(cJSON_GetObjectItemCaseSensitive(tree, "reason"), out->reason, sizeof out->reason);
     json_reader_text(cJSON_GetObjectItemCaseSensitive(tree, "by"), out->by, sizeof out->by);
+    json_reader_time(cJSON_GetObjectItemCaseSensitive(tree, "since"), &out->since);
     const cJSON *until = cJSON_GetObjectItemCaseSensitive(tree, "until");
     if (until != NULL && !json_reader_time(until, &out->until)) {
         return json_reader_refuse(until, "until", "a time or null", err);
@@ -33,6 +34,9 @@ char *hold_encode(const struct hold *hold, size_t *len)
     json_writer_text(&writer, "reason", hold->reason);
     json_writer_text(&writer, "by", hold->by);
     json_writer_time(&writer, "until", hold->until, JSON_ROUND_UP);
+    if (hold->since.ms != 0) {
+        json_writer_time(&writer, "since", hold->since, JSON_ROUND_DOWN);
+    }
     json_writer_close(&writer, '}');
     return json_writer_take(&writer, len);
 }

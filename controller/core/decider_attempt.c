@@ -194,7 +194,7 @@ static bool may_leave(struct decider *decider, struct container *container)
         return true;
     }
     const char *reason = gate == GATE_N ? "cooldown" : gates_reason(gate);
-    decider_say_decision(decider, container, "none", reason, gates_name(gate), "", "");
+    decider_say_decision(decider, container, "none", reason, gates_name(gate), "", "", (struct mono){0});
     decider_step_kind(decider, container, EVENT_ABORTED);
     return false;
 }
@@ -230,7 +230,8 @@ static void announce(struct decider *decider, struct container *container, const
     decider_say_trouble_detail(container, trouble);
     decider_say_line(decider, container, ACTION_WARNING, "Attempting restart of %s (attempt %lld/%lld)",
                      container->name, (long long)command->attempt, (long long)command->max_attempts);
-    decider_say_decision(decider, container, command_op_name(command->op), command->reason, "", trouble, id);
+    decider_say_decision(decider, container, command_op_name(command->op), command->reason, "", trouble, id,
+                         (struct mono){0});
 }
 
 void decider_attempt_stored(struct decider *decider, struct container *container, uint64_t token,
@@ -310,7 +311,8 @@ static void change_nothing(struct decider *decider, struct container *container,
     command_id_format(&container->attempt->command.id, id);
     decider_say_line(decider, container, ACTION_INFO, "Restart of %s changed nothing: %s%s%s",
                      container->name, answer_code_name(code), detail[0] ? ": " : "", detail);
-    decider_say_decision(decider, container, "given_back", answer_code_name(code), "agent", detail, id);
+    decider_say_decision(decider, container, "given_back", answer_code_name(code), "agent", detail, id,
+                         (struct mono){0});
     struct policy_event event = {
         .kind = EVENT_UNCHANGED,
         .unchanged = where_to(code),

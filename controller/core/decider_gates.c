@@ -32,6 +32,7 @@ struct gate_inputs decider_gates_inputs(const struct decider *decider, const str
     const struct host *host = container->host;
     enum failure_cause cause = container->policy.cause;
     bool is_silence = cause == CAUSE_MISSING || cause == CAUSE_START_TIMEOUT;
+    int64_t own = container->attempt ? 1 : 0; /* its own restart does not stand in its way */
     return (struct gate_inputs){
         .is_enabled = config->is_enabled,
         .is_leader = decider_lead_may_send(decider, decider->now),
@@ -48,9 +49,9 @@ struct gate_inputs decider_gates_inputs(const struct decider *decider, const str
         .is_held = container->is_held,
         .has_failed_ancestor = dependencies_has_failed_ancestor(container),
         .is_breaker_open = decider_breaker_blocks(decider, container),
-        .host_in_flight = host ? host->in_flight : 0,
+        .host_in_flight = host ? host->in_flight - own : 0,
         .max_per_host = config->max_per_host,
-        .fleet_in_flight = decider->in_flight,
+        .fleet_in_flight = decider->in_flight - own,
         .max_fleet = config->max_fleet,
         .backoff_until = container->policy.next_attempt_at,
     };
@@ -156,14 +157,15 @@ struct policy_event decider_gates_ask(struct decider *decider, struct container 
         return (struct policy_event){.kind = EVENT_OPEN};
     }
     const char *reason = refusal_reason(decider, container, gate);
+    struct mono until = retry_at(decider, container, gate);
     if (container->gate != gate) {
-        decider_say_decision(decider, container, "none", reason, gates_name(gate), "", "");
+        decider_say_decision(decider, container, "none", reason, gates_name(gate), "", "", until);
     }
     container->gate = gate;
     announce(decider, container, gate);
     return (struct policy_event){
         .kind = EVENT_REFUSED,
         .reason = reason,
-        .until = retry_at(decider, container, gate),
+        .until = until,
     };
 }

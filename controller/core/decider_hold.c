@@ -47,6 +47,17 @@ bool decider_hold_covers(const struct decider *decider, const struct container *
     return false;
 }
 
+struct mono decider_hold_end(const struct decider *decider, const struct container *container)
+{
+    struct mono end = {0};
+    for (const struct holds *each = decider->holds; each; each = each->next) {
+        if (matches(each, container) && each->until.ms > end.ms) {
+            end = each->until;
+        }
+    }
+    return end;
+}
+
 void decider_hold_apply(struct decider *decider, struct container *container)
 {
     bool is_held = decider_hold_covers(decider, container);

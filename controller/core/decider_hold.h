@@ -10,6 +10,9 @@ void decider_hold_set(struct decider *decider, const char *kind, const char *nam
 void decider_hold_clear(struct decider *decider, const char *kind, const char *name);
 bool decider_hold_covers(const struct decider *decider, const struct container *container);
 
+/* When the last of those that cover it ends; MONO_NEVER: by a release; 0: none does. */
+struct mono decider_hold_end(const struct decider *decider, const struct container *container);
+
 /* Its names changed: is it in or out of a hold now? */
 void decider_hold_apply(struct decider *decider, struct container *container);
 

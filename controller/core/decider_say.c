@@ -6,6 +6,10 @@
 
 #include "common/fingerprint.h"
 #include "common/memory.h"
+#include "controller/core/decider_gates.h"
+#include "controller/core/decider_hold.h"
+#include "controller/core/decider_terms.h"
+#include "controller/core/dependencies.h"
 
 enum { LINE_BYTES = 1024 };
 
@@ -132,9 +136,95 @@ void decider_say_host(struct decider *decider, enum alert_type type, const char 
 
 /* ---- records ---- */
 
-static void add_record(struct decider *decider, const struct container *container,
+static int64_t age_ms(const struct decider *decider, struct mono when)
+{
+    int64_t ms = mono_diff(decider->now, when);
+    return when.ms == 0 ? -1 : ms < 0 ? 0 : ms;
+}
+
+static int64_t left_ms(const struct decider *decider, struct mono when)
+{
+    int64_t ms = mono_diff(when, decider->now);
+    return when.ms == 0 || when.ms == MONO_NEVER.ms ? -1 : ms < 0 ? 0 : ms;
+}
+
+/* When something comes by itself, as the state has it. */
+static struct mono next_of(const struct decider *decider, const struct container *container)
+{
+    const struct policy_memory *policy = &container->policy;
+    if (policy->state == STATE_STARTING) {
+        return policy->grace_until;
+    }
+    if (policy->state == STATE_COOLDOWN) {
+        return policy->cooldown_until;
+    }
+    if (policy->state == STATE_HELD) {
+        return decider_hold_end(decider, container);
+    }
+    bool is_looked_at =
+        policy->state == STATE_SUSPECT || policy->state == STATE_DOWN || policy->state == STATE_FAILED;
+    return is_looked_at ? policy->wake_at : (struct mono){0};
+}
+
+static void fill_closed(const struct decider *decider, const struct container *container,
+                        char out[EVENT_FACTS_CLOSED_SIZE])
+{
+    bool is_open[GATE_N];
+    size_t used = 0;
+    struct gate_inputs inputs = decider_gates_inputs(decider, container);
+    gates_look(&inputs, decider->now, is_open);
+    for (int gate = 0; gate < GATE_N; gate++) {
+        if (!is_open[gate] && used < EVENT_FACTS_CLOSED_SIZE) {
+            used += (size_t)snprintf(out + used, EVENT_FACTS_CLOSED_SIZE - used, "%s%s", used == 0 ? "" : " ",
+                                     gates_name((enum gate)gate));
+        }
+    }
+}
+
+static void fill_facts(const struct decider *decider, const struct container *container, struct mono next_at,
+                       struct event_facts *out)
+{
+    const struct policy_memory *policy = &container->policy;
+    const struct container *parent = dependencies_parent(container);
+    *out = (struct event_facts){
+        .has_exit_code = container->has_exit_code,
+        .exit_code = container->exit_code,
+        .misses = policy->misses,
+        .bad = policy->bad,
+        .agent_heard_ms = age_ms(decider, container->agent_at),
+        .service_heard_ms = age_ms(decider, container->app_at),
+        .broken_ms = age_ms(decider, policy->broken_at),
+        .next_ms = left_ms(decider, next_at),
+    };
+    memory_set_text(out->state, sizeof out->state, policy_state_name(policy->state));
+    if (policy->cause != CAUSE_NONE) {
+        memory_set_text(out->cause, sizeof out->cause, policy_cause_name(policy->cause));
+    }
+    if (container->host) {
+        memory_set_text(out->docker, sizeof out->docker, container_state_name(container->state));
+        memory_set_text(out->health, sizeof out->health, container_health_name(container->health));
+    }
+    if (container->stop_class != STOP_NONE) {
+        memory_set_text(out->stop_class, sizeof out->stop_class, stop_class_name(container->stop_class));
+    }
+    memory_set_text(out->status, sizeof out->status, beat_status_name(liveness_status(container)));
+    if (parent) {
+        memory_set_text(out->parent, sizeof out->parent, parent->name);
+        memory_set_text(out->parent_state, sizeof out->parent_state, policy_state_name(parent->policy.state));
+    }
+    fill_closed(decider, container, out->closed);
+}
+
+static void add_record(struct decider *decider, const struct container *container, struct mono next_at,
                        struct event_record *record)
 {
+    struct policy_terms terms;
+    decider_terms_of(decider, container, &terms);
+    fill_facts(decider, container, next_at, &record->facts);
+    record->facts.miss_threshold = terms.miss_threshold;
+    record->facts.unhealthy_threshold = terms.unhealthy_threshold;
+    record->attempt = container->policy.attempts;
+    record->max_attempts = terms.max_attempts;
     memory_set_text(record->container, sizeof record->container, container->name);
     memory_set_text(record->host, sizeof record->host, container->host ? container->host->name : "");
     memory_set_text(record->container_id, sizeof record->container_id, container->container_id);
@@ -166,13 +256,13 @@ void decider_say_transition(struct decider *decider, const struct container *con
     memory_set_text(record.event, sizeof record.event, policy_event_name(event));
     memory_set_text(record.action, sizeof record.action, policy_action_name(verdict->action));
     memory_set_text(record.reason, sizeof record.reason, verdict->reason);
-    record.attempt = container->policy.attempts;
     decider_say_trouble_detail(container, record.detail);
-    add_record(decider, container, &record);
+    add_record(decider, container, next_of(decider, container), &record);
 }
 
 void decider_say_decision(struct decider *decider, const struct container *container, const char *action,
-                          const char *reason, const char *gate, const char *detail, const char *command_id)
+                          const char *reason, const char *gate, const char *detail, const char *command_id,
+                          struct mono next_at)
 {
     struct event_record record;
     event_record_init(&record);
@@ -182,8 +272,7 @@ void decider_say_decision(struct decider *decider, const struct container *conta
     memory_set_text(record.gate, sizeof record.gate, gate);
     memory_set_text(record.detail, sizeof record.detail, detail);
     memory_set_text(record.command_id, sizeof record.command_id, command_id);
-    record.attempt = container->policy.attempts;
-    add_record(decider, container, &record);
+    add_record(decider, container, next_at, &record);
 }
 
 /* ---- the summary ---- */

@@ -32,8 +32,11 @@ void decider_say_host(struct decider *decider, enum alert_type type, const char 
 void decider_say_transition(struct decider *decider, const struct container *container,
                             enum policy_state from, enum policy_event_kind event,
                             const struct policy_verdict *verdict);
+
+/* `next_at`: when the gates are asked again; 0: not by a clock. */
 void decider_say_decision(struct decider *decider, const struct container *container, const char *action,
-                          const char *reason, const char *gate, const char *detail, const char *command_id);
+                          const char *reason, const char *gate, const char *detail, const char *command_id,
+                          struct mono next_at);
 
 /* The summary: the alert at each check, the line when it changed or is old. */
 void decider_say_summary(struct decider *decider);

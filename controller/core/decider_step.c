@@ -300,6 +300,9 @@ void decider_step_event(struct decider *decider, struct container *container,
         enum policy_state from = container->policy.state;
         struct policy_verdict verdict = policy_step(&terms, &container->policy, &current, decider->now);
         decider->verdicts[verdict.action]++;
+        if (container->policy.state != from) {
+            container->state_since = decider->now;
+        }
         decider_say_transition(decider, container, from, current.kind, &verdict);
         decider_breaker_note(decider, container, from, current.kind);
         decider_edges_note(decider, container, from, current.kind);

@@ -1,6 +1,7 @@
 #include "controller/core/decider_view.h"
 
 #include "controller/core/decider_gates.h"
+#include "controller/core/decider_hold.h"
 #include "controller/core/decider_inner.h"
 #include "controller/core/decider_lead.h"
 #include "controller/core/decider_terms.h"
@@ -129,6 +130,7 @@ static struct decider_view_container view_of(const struct decider *decider, cons
         .unhealthy_threshold = terms.unhealthy_threshold,
         .agent_heard_at = container->agent_at,
         .app_heard_at = container->app_at,
+        .state_since = container->state_since,
         .broken_at = policy->broken_at,
         .healthy_since = policy->healthy_since,
         .grace_until = policy->grace_until,
@@ -138,6 +140,7 @@ static struct decider_view_container view_of(const struct decider *decider, cons
         .cooldown_until = policy->cooldown_until,
         .wake_at = policy->wake_at,
         .is_held = container->is_held,
+        .held_until = container->is_held ? decider_hold_end(decider, container) : (struct mono){0},
         .has_collision = container->collision_until.ms > decider->now.ms,
         .is_frozen = container->host && container->host->is_frozen,
         .is_in_flight = container->attempt != NULL,

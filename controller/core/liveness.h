@@ -143,6 +143,7 @@ struct container {
     enum gate announced_gate;
     struct mono announced_at, read_at;
     struct mono incarnation_at; /* when its incarnation was first seen */
+    struct mono state_since;    /* of the policy's state */
     struct mono collision_until, collision_said_at;
     struct mono docker_starts[3], crash_loop_said_at;
     uint64_t last_line;

@@ -95,7 +95,7 @@ static int change_by_api(struct ctl *ctl, const struct change *change, char *why
 static int write_hold(struct ctl *ctl, const struct change *change, struct wall until, struct err *err)
 {
     char key[KEY_SIZE], secs[32];
-    struct hold hold = {.until = until};
+    struct hold hold = {.until = until, .since = clock_wall_now()};
     memory_set_text(hold.by, sizeof hold.by, change->by);
     memory_set_text(hold.reason, sizeof hold.reason, change->reason);
     size_t len;

@@ -13,6 +13,7 @@
 #include "controller/ctl/option_reader.h"
 #include "controller/ctl/phrase.h"
 #include "proto/json_reader.h"
+#include "proto/json_writer.h"
 #include "proto/keys.h"
 #include "proto/limits.h"
 #include "proto/text.h"
@@ -434,4 +435,32 @@ int event_command_history(struct ctl *ctl, const char *container, size_t count, 
     }
     free_found(&found);
     return result;
+}
+
+/* Where the last so many of them begin. */
+static size_t first_of(const struct event_history *history, size_t count)
+{
+    return history->count > count ? history->count - count : 0;
+}
+
+void event_command_print(const struct event_history *history, size_t count)
+{
+    char line[4096];
+    for (size_t i = first_of(history, count); i < history->count; i++) {
+        if (event_command_line(history->documents[i], strlen(history->documents[i]), line, sizeof line)) {
+            puts(line);
+        }
+    }
+}
+
+void event_command_write(struct json_writer *writer, const struct event_history *history, size_t count)
+{
+    json_writer_open(writer, "events", '[');
+    for (size_t i = first_of(history, count); i < history->count; i++) {
+        cleanup_json struct cJSON *tree = event_command_parse(history->documents[i]);
+        if (tree != NULL) {
+            json_writer_tree(writer, NULL, tree);
+        }
+    }
+    json_writer_close(writer, ']');
 }

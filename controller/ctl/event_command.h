@@ -30,6 +30,11 @@ void event_command_history_fini(struct event_history *history);
 int event_command_history(struct ctl *ctl, const char *container, size_t count, struct wall until,
                           struct event_history *out, struct err *err);
 
+/* The last `count` of them: as lines for people, or as a JSON list `events`. */
+struct json_writer;
+void event_command_print(const struct event_history *history, size_t count);
+void event_command_write(struct json_writer *writer, const struct event_history *history, size_t count);
+
 /* Where nothing is found of a name: CTL_FAILED, told with the nearest one, where the fleet does not know it.
  * NULL: not asked for. */
 int event_command_check_names(struct ctl *ctl, const char *container, const char *host);

@@ -8,7 +8,7 @@
 #include "common/timestamp.h"
 #include "controller/ctl/event_command.h"
 #include "controller/ctl/option_reader.h"
-#include "controller/ctl/past.h"
+#include "controller/ctl/past_answer.h"
 #include "controller/ctl/phrase.h"
 #include "controller/ctl/status_command.h"
 #include "controller/ctl/table.h"
@@ -37,12 +37,7 @@ static void print_gates(const struct ctl *ctl, const struct cJSON *list)
         json_reader_text(json_reader_member(item, "gate"), gate, sizeof gate);
         json_reader_text(json_reader_member(item, "says"), says, sizeof says);
         json_reader_bool(json_reader_member(item, "open"), &is_open);
-        char first[64];
-        snprintf(first, sizeof first, says[0] == '\0' ? "  %s %s" : "  %s %-12s",
-                 is_open ? "open  " : "CLOSED", gate);
-        fputs(table_paint(is_open ? TABLE_DIM : TABLE_BAD, ctl->has_color), stdout);
-        phrase_print(stdout, first, "                     ", says, ctl->width);
-        fputs(table_unpaint(ctl->has_color), stdout);
+        past_answer_print_gate(ctl, gate, is_open, says);
     }
 }
 
@@ -97,63 +92,34 @@ static int load_history(struct ctl *ctl, const char *name, size_t count, struct 
     return CTL_FINE;
 }
 
-static void print_history(const struct event_history *history)
+/* The last one alone may be of a kind that tells no state. */
+static size_t wanted_of(size_t count)
 {
-    char line[4096];
-    for (size_t i = 0; i < history->count; i++) {
-        if (event_command_line(history->documents[i], strlen(history->documents[i]), line, sizeof line)) {
-            puts(line);
-        }
-    }
-}
-
-static void write_history(struct json_writer *writer, const struct event_history *history)
-{
-    json_writer_open(writer, "events", '[');
-    for (size_t i = 0; i < history->count; i++) {
-        cleanup_json struct cJSON *tree = event_command_parse(history->documents[i]);
-        if (tree != NULL) {
-            json_writer_tree(writer, NULL, tree);
-        }
-    }
-    json_writer_close(writer, ']');
+    return count < HISTORY_DEFAULT ? HISTORY_DEFAULT : count;
 }
 
 /* How it stood then, as far as the stream tells. */
 static int explain_past(struct ctl *ctl, const char *name, const char *at, size_t count)
 {
-    struct wall until;
-    if (!phrase_parse_time(at, clock_wall_now(), &until)) {
+    cleanup_past_answer struct past_answer past = {.name = name, .shown = count};
+    if (!phrase_parse_time(at, clock_wall_now(), &past.at)) {
         ctl_complain("--at \"%.40s\": allowed are " PHRASE_TIMES, at);
         return CTL_USAGE;
     }
-    cleanup_history struct event_history history = {.count = 0};
-    int code = load_history(ctl, name, count, until, &history);
+    int code = load_history(ctl, name, wanted_of(count), past.at, &past.history);
     if (code != CTL_FINE) {
         return code;
     }
-    char headline[PAST_TEXT_SIZE];
-    past_describe((const char *const *)history.documents, history.count, name, until, headline);
-    if (!ctl->is_json) {
-        phrase_print(stdout, "", "", headline, ctl->width);
-        if (history.count > 0) {
-            printf("\nThe last %zu events before:\n", history.count);
-        }
-        print_history(&history);
-        return CTL_FINE;
+    past_answer_describe(&past);
+    if (ctl->is_json) {
+        past_answer_print_json(&past);
+    } else {
+        past_answer_print(ctl, &past);
     }
-    struct json_writer writer;
-    json_writer_init(&writer, JSON_COMPACT, 4096);
-    json_writer_open(&writer, NULL, '{');
-    json_writer_text(&writer, "container", name);
-    json_writer_time(&writer, "at", until, JSON_ROUND_DOWN);
-    json_writer_text(&writer, "headline", headline);
-    write_history(&writer, &history);
-    json_writer_close(&writer, '}');
-    cleanup_free char *text = json_writer_take(&writer, NULL);
-    puts(text);
     return CTL_FINE;
 }
+
+/* ---- the answer of now ---- */
 
 /* The explanation's document, with what happened before as one more member. */
 static int print_json(struct ctl *ctl, const char *name, const struct api_reply *reply, size_t count)
@@ -170,7 +136,7 @@ static int print_json(struct ctl *ctl, const char *name, const struct api_reply 
          item = json_reader_next(item)) {
         json_writer_tree(&writer, json_reader_label(item), item);
     }
-    write_history(&writer, &history);
+    event_command_write(&writer, &history, count);
     json_writer_close(&writer, '}');
     cleanup_free char *text = json_writer_take(&writer, NULL);
     puts(text);
@@ -178,6 +144,26 @@ static int print_json(struct ctl *ctl, const char *name, const struct api_reply 
 }
 
 /* ---- without the controller ---- */
+
+static void print_row(const struct ctl *ctl, const struct fleet *fleet, const struct fleet_row *row)
+{
+    char text[PAST_TEXT_SIZE + 256], who[LIMIT_NAME_SIZE + 160];
+    if (fleet->lease_holder[0] != '\0') {
+        snprintf(who, sizeof who,
+                 "Controller %s leads, and decides: ask there for its reasons (DEFIB_URL, or defibctl on its "
+                 "machine).",
+                 fleet->lease_holder);
+    } else if (strcmp(fleet->source, "redis") == 0) {
+        snprintf(who, sizeof who, "Nobody restarts anything: no controller leads.");
+    } else {
+        snprintf(who, sizeof who, "Nobody restarts anything, unless another controller leads.");
+    }
+    phrase_print(stdout, "", "", fleet->note, ctl->width);
+    snprintf(text, sizeof text, "%s is %s on %s%s%s; %lld attempts are on its account. %s", row->name,
+             row->state, row->host[0] == '\0' ? "no known host" : row->host,
+             row->reason[0] == '\0' ? "" : ", ", row->reason, (long long)row->attempts, who);
+    phrase_print(stdout, "", "", text, ctl->width);
+}
 
 static int explain_without_controller(struct ctl *ctl, const char *name, size_t count)
 {
@@ -187,31 +173,22 @@ static int explain_without_controller(struct ctl *ctl, const char *name, size_t 
     if (code != CTL_FINE) {
         return code;
     }
-    cleanup_history struct event_history history = {.count = 0};
+    cleanup_past_answer struct past_answer past = {.name = name,
+                                                   .at = clock_wall_now(),
+                                                   .shown = count,
+                                                   .source = fleet.source,
+                                                   .note = fleet.note,
+                                                   .row = row};
     struct err err;
-    event_command_history(ctl, name, count, (struct wall){0}, &history, &err); /* Redis may be away as well */
-    char text[PAST_TEXT_SIZE], who[LIMIT_NAME_SIZE + 160];
-    phrase_print(stdout, "", "", fleet.note, ctl->width);
-    if (fleet.lease_holder[0] != '\0') {
-        snprintf(who, sizeof who,
-                 "Controller %s leads, and decides: ask there for its reasons (DEFIB_URL, or defibctl on its "
-                 "machine).",
-                 fleet.lease_holder);
-    } else if (strcmp(fleet.source, "redis") == 0) {
-        snprintf(who, sizeof who, "Nobody restarts anything: no controller leads.");
-    } else {
-        snprintf(who, sizeof who, "Nobody restarts anything, unless another controller leads.");
+    event_command_history(ctl, name, wanted_of(count), (struct wall){0}, &past.history,
+                          &err); /* Redis may be away as well */
+    past_answer_describe(&past);
+    if (ctl->is_json) {
+        past_answer_print_json(&past);
+        return CTL_FINE;
     }
-    snprintf(text, sizeof text, "%s is %s on %s%s%s; %lld attempts are on its account. %s", name, row->state,
-             row->host[0] == '\0' ? "no known host" : row->host, row->reason[0] == '\0' ? "" : ", ",
-             row->reason, (long long)row->attempts, who);
-    phrase_print(stdout, "", "", text, ctl->width);
-    past_describe((const char *const *)history.documents, history.count, name, clock_wall_now(), text);
-    phrase_print(stdout, "", "", text, ctl->width);
-    if (history.count > 0) {
-        printf("\nThe last %zu events:\n", history.count);
-        print_history(&history);
-    }
+    print_row(ctl, &fleet, row);
+    past_answer_print(ctl, &past);
     return CTL_FINE;
 }
 
@@ -259,7 +236,7 @@ int explain_command_run(struct ctl *ctl, int argc, char **argv)
     code = load_history(ctl, name, (size_t)count, (struct wall){0}, &history);
     if (code == CTL_FINE) {
         printf("\nThe last %zu events of %s:\n", history.count, name);
-        print_history(&history);
+        event_command_print(&history, history.count);
     }
     return code;
 }

@@ -105,8 +105,36 @@ static struct wall next_of(const struct cJSON *object, const char *state)
     if (strcmp(state, "COOLDOWN") == 0) {
         return get_time(object, "cooldown_until");
     }
-    bool is_waiting = strcmp(state, "UP") != 0 && strcmp(state, "HELD") != 0;
+    if (strcmp(state, "HELD") == 0) {
+        return get_time(object, "held_until");
+    }
+    bool is_waiting = strcmp(state, "UP") != 0;
     return is_waiting ? get_time(object, "next_look_at") : (struct wall){0};
+}
+
+static bool covers(const struct fleet_hold *hold, const struct fleet_row *row)
+{
+    return strcmp(hold->kind, "all") == 0 ||
+           (strcmp(hold->kind, "container") == 0 && strcmp(hold->name, row->name) == 0) ||
+           (strcmp(hold->kind, "service") == 0 && strcmp(hold->name, row->service) == 0) ||
+           (strcmp(hold->kind, "host") == 0 && strcmp(hold->name, row->host) == 0);
+}
+
+/* Since when it is as it is. A hold may be older than the controller. */
+static struct wall since_of(const struct fleet *fleet, const struct fleet_row *row,
+                            const struct cJSON *object)
+{
+    bool is_held = strcmp(row->state, "HELD") == 0, is_up = strcmp(row->state, "UP") == 0;
+    struct wall trouble =
+        is_held ? (struct wall){0} : get_time(object, is_up ? "healthy_since" : "broken_at");
+    struct wall since = trouble.ms != 0 ? trouble : get_time(object, "state_since");
+    for (size_t i = 0; is_held && get_bool(object, "held_by_operator") && i < fleet->hold_count; i++) {
+        const struct fleet_hold *hold = &fleet->holds[i];
+        if (covers(hold, row) && hold->since.ms != 0 && hold->since.ms < since.ms) {
+            since = hold->since;
+        }
+    }
+    return since;
 }
 
 static void read_row(struct fleet *fleet, const struct cJSON *object)
@@ -123,7 +151,7 @@ static void read_row(struct fleet *fleet, const struct cJSON *object)
     row->has_collision = get_bool(object, "name_collision");
     row->attempts = get_number(object, "attempts");
     row->max_attempts = get_number(object, "max_attempts");
-    row->since = get_time(object, strcmp(row->state, "UP") == 0 ? "healthy_since" : "broken_at");
+    row->since = since_of(fleet, row, object);
     row->next_at = next_of(object, row->state);
 }
 
@@ -148,6 +176,7 @@ static void read_hold(struct fleet *fleet, const struct cJSON *object)
     get_text(object, "reason", hold->reason, sizeof hold->reason);
     get_text(object, "by", hold->by, sizeof hold->by);
     hold->until = get_time(object, "until");
+    hold->since = get_time(object, "since");
 }
 
 static void read_each(struct fleet *fleet, const struct cJSON *tree, const char *name,
@@ -304,6 +333,7 @@ static void read_hold_key(struct fleet *fleet, const char *key, const char *valu
     memory_set_text(row->reason, sizeof row->reason, hold.reason);
     memory_set_text(row->by, sizeof row->by, hold.by);
     row->until = hold.until;
+    row->since = hold.since;
 }
 
 static void read_restart(struct fleet *fleet, const char *key, const char *value, size_t len)

@@ -36,7 +36,7 @@ struct fleet_host {
 
 struct fleet_hold {
     char kind[LIMIT_WORD_SIZE], name[LIMIT_NAME_SIZE], reason[LIMIT_DETAIL_SIZE], by[LIMIT_NAME_SIZE];
-    struct wall until;
+    struct wall until, since;
 };
 
 struct fleet {

@@ -85,6 +85,7 @@ static void write_hold(struct json_writer *writer, const struct fleet_hold *hold
     json_writer_text_or_null(writer, "reason", hold->reason);
     json_writer_text_or_null(writer, "by", hold->by);
     json_writer_time(writer, "until", hold->until, JSON_ROUND_UP);
+    json_writer_time(writer, "since", hold->since, JSON_ROUND_DOWN);
     json_writer_close(writer, '}');
 }
 

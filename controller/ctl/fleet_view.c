@@ -154,14 +154,16 @@ static void print_painted(const struct ctl *ctl, enum table_color color, const c
 static void print_hold(const struct ctl *ctl, const struct fleet_hold *hold, FILE *out)
 {
     bool is_all = strcmp(hold->kind, "all") == 0;
-    char left[PHRASE_SIZE], text[1024];
-    phrase_in(hold->until, clock_wall_now(), left);
-    snprintf(text, sizeof text, "HELD: %s%s%s%s%s%s%s%s%s", is_all ? "everything" : hold->kind,
+    char left[PHRASE_SIZE], age[PHRASE_SIZE], end[PHRASE_SIZE + 32], text[1200];
+    struct wall now = clock_wall_now();
+    phrase_in(hold->until, now, left);
+    phrase_age(hold->since, now, age);
+    bool is_ending = strcmp(left, "now") == 0;
+    snprintf(end, sizeof end, "%s%s%s", left[0] == '\0' ? ", until it is released" : ", ends ",
+             left[0] == '\0' || is_ending ? "" : "in ", left);
+    snprintf(text, sizeof text, "HELD: %s%s%s%s%s%s%s%s%s%s", is_all ? "everything" : hold->kind,
              is_all ? "" : " ", is_all ? "" : hold->name, hold->by[0] == '\0' ? "" : ", by ", hold->by,
-             left[0] == '\0'            ? ", until it is released"
-             : strcmp(left, "now") == 0 ? ", ends "
-                                        : ", for ",
-             left, hold->reason[0] == '\0' ? "" : ": ", hold->reason);
+             age[0] == '\0' ? "" : ", for ", age, end, hold->reason[0] == '\0' ? "" : ": ", hold->reason);
     print_painted(ctl, TABLE_WARNING, text, out);
 }
 

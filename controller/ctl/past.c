@@ -3,7 +3,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/memory.h"
 #include "common/timestamp.h"
+#include "controller/core/gates.h"
+#include "proto/event_facts.h"
 #include "proto/json_reader.h"
 #include "proto/limits.h"
 
@@ -50,12 +53,19 @@ static void take_transition(struct past *past, const struct cJSON *tree)
     }
 }
 
-static void take(struct past *past, const char *document)
+static struct cJSON *parse(const char *document)
 {
     static const struct json_bounds bounds = {"entry", DOCUMENT_BYTES, DOCUMENT_VALUES};
+    struct cJSON *tree = NULL;
+    json_reader_parse(document, strlen(document), &bounds, &tree, NULL);
+    return tree;
+}
+
+static void take(struct past *past, const char *document)
+{
     char kind[LIMIT_WORD_SIZE];
-    cleanup_json struct cJSON *tree = NULL;
-    if (json_reader_parse(document, strlen(document), &bounds, &tree, NULL) != 0) {
+    cleanup_json struct cJSON *tree = parse(document);
+    if (tree == NULL) {
         return;
     }
     get(tree, "kind", kind, sizeof kind);
@@ -109,4 +119,128 @@ void past_describe(const char *const *documents, size_t count, const char *conta
         snprintf(out + used, PAST_TEXT_SIZE - used, " An operator's last word was %s at %s, %s.",
                  past.operator, past.operator_at, past.operator_detail);
     }
+}
+
+/* ---- with its facts ---- */
+
+/* The last record that has some. */
+struct known {
+    struct event_facts facts;
+    char host[LIMIT_NAME_SIZE], reason[LIMIT_REASON_SIZE];
+    int64_t attempt, max_attempts;
+    struct wall at;
+};
+
+static bool find_facts(const char *const *documents, size_t count, struct known *out)
+{
+    *out = (struct known){.attempt = 0};
+    for (size_t i = count; i > 0; i--) {
+        cleanup_json struct cJSON *tree = parse(documents[i - 1]);
+        if (tree != NULL && event_facts_read(json_reader_member(tree, "facts"), &out->facts) &&
+            json_reader_time(json_reader_member(tree, "timestamp"), &out->at)) {
+            get(tree, "host", out->host, sizeof out->host);
+            get(tree, "reason", out->reason, sizeof out->reason);
+            json_reader_signed(json_reader_member(tree, "attempt"), 0, INT32_MAX, &out->attempt);
+            json_reader_signed(json_reader_member(tree, "max_attempts"), 0, INT32_MAX, &out->max_attempts);
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum policy_state state_of(const char *name)
+{
+    int state = STATE_NONE;
+    while (state < STATE_N && strcmp(policy_state_name((enum policy_state)state), name) != 0) {
+        state++;
+    }
+    return state < STATE_N ? (enum policy_state)state : STATE_NONE;
+}
+
+static enum failure_cause cause_of(const char *name)
+{
+    int cause = CAUSE_DEPENDENCY;
+    while (cause > CAUSE_NONE && strcmp(policy_cause_name((enum failure_cause)cause), name) != 0) {
+        cause--;
+    }
+    return (enum failure_cause)cause;
+}
+
+static void open_gates(const char *closed, bool is_open[GATE_N])
+{
+    char words[EVENT_FACTS_CLOSED_SIZE];
+    char *rest = words;
+    memory_set_text(words, sizeof words, closed);
+    for (int gate = 0; gate < GATE_N; gate++) {
+        is_open[gate] = true;
+    }
+    for (const char *word = strsep(&rest, " "); word != NULL; word = strsep(&rest, " ")) {
+        for (int gate = 0; gate < GATE_N; gate++) {
+            is_open[gate] = is_open[gate] && strcmp(word, gates_name((enum gate)gate)) != 0;
+        }
+    }
+}
+
+static struct mono ago(const struct known *known, int64_t ms)
+{
+    return (struct mono){ms < 0 ? 0 : known->at.ms - ms};
+}
+
+static struct decider_view_container view_of(const struct known *known, const char *container)
+{
+    const struct event_facts *facts = &known->facts;
+    struct mono next = {facts->next_ms < 0 ? 0 : known->at.ms + facts->next_ms};
+    return (struct decider_view_container){
+        .name = container,
+        .host = facts->docker[0] == '\0' ? "" : known->host,
+        .service = "",
+        .instance = "",
+        .container_id = "",
+        .incarnation = "",
+        .state = state_of(facts->state),
+        .category = "",
+        .status = facts->status,
+        .parent = facts->parent,
+        .parent_state = state_of(facts->parent_state),
+        .docker_state = facts->docker,
+        .docker_health = facts->health[0] == '\0' ? "none" : facts->health,
+        .stop_class = facts->stop_class,
+        .reason = known->reason,
+        .cause = cause_of(facts->cause),
+        .gate = GATE_N,
+        .has_exit_code = facts->has_exit_code,
+        .exit_code = facts->exit_code,
+        .attempts = known->attempt,
+        .max_attempts = known->max_attempts,
+        .misses = facts->misses,
+        .miss_threshold = facts->miss_threshold,
+        .bad = facts->bad,
+        .unhealthy_threshold = facts->unhealthy_threshold,
+        .agent_heard_at = ago(known, facts->agent_heard_ms),
+        .app_heard_at = ago(known, facts->service_heard_ms),
+        .broken_at = ago(known, facts->broken_ms),
+        .healthy_since = {known->at.ms},
+        .grace_until = next,
+        .cooldown_until = next,
+        .wake_at = next,
+        .held_until = next,
+        .is_listed = true,
+    };
+}
+
+bool past_explain(const char *const *documents, size_t count, const char *container, struct explanation *out,
+                  struct wall *known_at)
+{
+    struct known known;
+    if (!find_facts(documents, count, &known)) {
+        return false;
+    }
+    bool is_open[GATE_N];
+    struct scene scene = {.now = {known.at.ms}, .wall = known.at};
+    struct decider_view_container view = view_of(&known, container);
+    open_gates(known.facts.closed, is_open);
+    view.is_held = !is_open[GATE_HOLD];
+    explanation_make_past(&scene, &view, is_open, out);
+    *known_at = known.at;
+    return true;
 }

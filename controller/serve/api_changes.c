@@ -293,7 +293,7 @@ void api_changes_hold(struct api_changes *changes, const struct scene *scene, st
 {
     cleanup_request struct request request;
     char kind[LIMIT_WORD_SIZE], name[LIMIT_NAME_SIZE], key[KEY_SIZE];
-    struct hold hold = {.until = {0}};
+    struct hold hold = {.since = scene->wall};
     if (!read_request(exchange, &request) || !read_target(scene, exchange, &request, kind, name) ||
         !read_end(exchange, &request, scene->wall, &hold.until)) {
         return;

@@ -54,6 +54,7 @@ static void write_hold(void *arg, const struct hold_watch_hold *hold)
     json_writer_text_or_null(writer, "reason", hold->reason);
     json_writer_text_or_null(writer, "by", hold->by);
     json_writer_time(writer, "until", hold->until, JSON_ROUND_UP);
+    json_writer_time(writer, "since", hold->since, JSON_ROUND_DOWN);
     json_writer_close(writer, '}');
 }
 
@@ -241,12 +242,14 @@ static void write_container(struct json_writer *writer, const struct scene *scen
     json_writer_signed(writer, "unhealthy_threshold", view->unhealthy_threshold);
     write_mono(writer, scene, "agent_heard_at", view->agent_heard_at);
     write_mono(writer, scene, "service_heard_at", view->app_heard_at);
+    write_mono(writer, scene, "state_since", view->state_since);
     write_mono(writer, scene, "broken_at", view->broken_at);
     write_mono(writer, scene, "healthy_since",
                view->state == STATE_UP ? view->healthy_since : (struct mono){0});
     write_mono(writer, scene, "next_attempt_at", view->next_attempt_at);
     write_mono(writer, scene, "cooldown_until", view->cooldown_until);
     write_mono(writer, scene, "next_look_at", view->wake_at);
+    write_mono(writer, scene, "held_until", view->held_until);
     json_writer_bool(writer, "held_by_operator", view->is_held);
     json_writer_bool(writer, "host_lost", view->is_frozen);
     json_writer_bool(writer, "name_collision", view->has_collision);

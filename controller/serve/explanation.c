@@ -245,6 +245,10 @@ static void say_evidence(const struct scene *scene, const struct decider_view_co
     } else if (!view->is_listed) {
         add(out, "Its agent's last inventory left it out: it is about to be known as removed.");
     }
+}
+
+static void say_redis(const struct scene *scene, struct explanation_lines *out)
+{
     struct decider_view_fleet fleet;
     decider_view_fleet(scene->parts.decider, scene->now, &fleet);
     if (!fleet.is_redis_up) {
@@ -314,6 +318,18 @@ static void set_next(struct explanation *out, struct mono at, const char *what)
     snprintf(out->next, sizeof out->next, "%s", what);
 }
 
+static void say_next_held(const struct decider_view_container *view, struct explanation *out)
+{
+    bool has_end = view->held_until.ms != 0 && view->held_until.ms != MONO_NEVER.ms;
+    if (view->is_held && has_end) {
+        set_next(out, view->held_until, "its hold ends, and it is judged anew");
+    } else if (view->is_held) {
+        set_next(out, (struct mono){0}, "nothing, until its hold is released");
+    } else {
+        set_next(out, (struct mono){0}, "nothing, until it runs again");
+    }
+}
+
 static void say_next(const struct decider_view_container *view, struct explanation *out)
 {
     switch (view->state) {
@@ -342,6 +358,8 @@ static void say_next(const struct decider_view_container *view, struct explanati
         }
         break;
     case STATE_HELD:
+        say_next_held(view, out);
+        break;
     case STATE_NONE:
     case STATE_REMOVED:
     case STATE_N:
@@ -415,6 +433,18 @@ static void say_help(const struct scene *scene, const struct decider_view_contai
     }
 }
 
+void explanation_make_past(const struct scene *scene, const struct decider_view_container *view,
+                           const bool is_open[GATE_N], struct explanation *out)
+{
+    static const struct check_report nothing = {.count = 0};
+    *out = (struct explanation){.next = ""};
+    memcpy(out->is_open, is_open, sizeof out->is_open);
+    say_headline(scene, view, out);
+    say_evidence(scene, view, &nothing, &out->evidence);
+    say_verdict(scene, view, out);
+    say_next(view, out);
+}
+
 void explanation_make(const struct scene *scene, const struct decider_view_container *view,
                       const struct check_report *report, struct explanation *out)
 {
@@ -422,6 +452,7 @@ void explanation_make(const struct scene *scene, const struct decider_view_conta
     decider_view_gates(scene->parts.decider, view->name, scene->now, out->is_open);
     say_headline(scene, view, out);
     say_evidence(scene, view, report, &out->evidence);
+    say_redis(scene, &out->evidence);
     say_verdict(scene, view, out);
     say_next(view, out);
     say_help(scene, view, out);

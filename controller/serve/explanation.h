@@ -34,6 +34,10 @@ struct explanation {
 void explanation_make(const struct scene *scene, const struct decider_view_container *view,
                       const struct check_report *report, struct explanation *out);
 
+/* The same without the controller, of another time: of the scene only its times count. No help. */
+void explanation_make_past(const struct scene *scene, const struct decider_view_container *view,
+                           const bool is_open[GATE_N], struct explanation *out);
+
 /* Why this gate refuses. */
 void explanation_of_gate(const struct scene *scene, enum gate gate, char *out, size_t size);
 

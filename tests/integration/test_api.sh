@@ -201,7 +201,9 @@ test_what_an_operator_changes() {
     wait_for 2 '[ "$(field svc-a .state) $(field svc-a .held_by_operator)" = "HELD true" ]' 'held at once'
     expect_eq "$(api /api/v1/holds | jq -r '.holds[] | .kind + " " + .name + " " + .reason')" 'container svc-a a migration' holds
     [ "$(r ttl health:hold:container:svc-a)" -gt 1800 ]
-    expect_match "$(ctl status)" 'HELD: container svc-a, by .*, for (30|29|28|27)m: a migration' 'the hold in status'
+    expect_match "$(ctl status)" 'HELD: container svc-a, by .*, for [0-9]+s, ends in (30|29|28|27)m: a migration' 'the hold in status'
+    expect_match "$(ctl status | grep '^svc-a')" 'HELD +0/3 +[0-9]+s +(30|29|28|27)m +hold' 'since when, and how long'
+    expect_match "$(ctl explain svc-a | tr -s '\n ' ' ')" 'Next: its hold ends, and it is judged anew, in (30|29|28|27)m\.' 'what comes next'
     before=$(started_at svc-a)
     crash svc-a
     expect_never 3 controller 'Attempting restart of svc-a'

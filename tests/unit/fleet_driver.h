@@ -38,7 +38,8 @@ struct fleet {
     size_t line_count;
     struct alert alerts[FLEET_ALERTS];
     size_t alert_count;
-    int transitions; /* told on the stream */
+    int transitions;            /* told on the stream */
+    struct event_record record; /* the last of any kind */
 };
 
 static struct fleet fleet;
@@ -122,6 +123,7 @@ static inline void fleet_perform(const struct action *action)
         break;
     case ACTION_RECORD:
         fleet.transitions += strcmp(action->record->kind, "transition") == 0;
+        fleet.record = *action->record;
         break;
     case ACTION_INPUT:
         break;

@@ -8,6 +8,9 @@
 
 #include <cmocka.h>
 
+#include "common/memory.h"
+#include "controller/core/decider_hold.h"
+#include "controller/ctl/past.h"
 #include "controller/serve/explanation.h"
 #include "controller/serve/tally.h"
 #include "tests/unit/fleet_driver.h"
@@ -335,6 +338,100 @@ static int tear_down(void **state)
     return 0;
 }
 
+/* ---- the explanation of the past ---- */
+
+/* As it is told from the last record. */
+static struct explanation explain_past(const char *name)
+{
+    struct explanation told;
+    struct wall known_at;
+    cleanup_free char *text = event_record_encode(&fleet.record, NULL);
+    const char *const documents[] = {text};
+    assert_true(past_explain(documents, 1, name, &told, &known_at));
+    assert_int_equal(known_at.ms, fleet.record.timestamp.ms / 1000 * 1000);
+    return told;
+}
+
+/* A record tells evidence, every gate and what comes next as the explanation of that moment did. */
+static void test_the_past_is_told_like_the_present(void **state)
+{
+    (void)state;
+    begin_up("", "web-1");
+    fleet_die("web-1", FIRST, STOP_CRASH, 1);
+    while (look("web-1").gate == GATE_N) {
+        fleet_run(10);
+    }
+    struct explanation now = explain("web-1"), then = explain_past("web-1");
+    assert_string_equal(fleet.record.kind, "decision");
+    assert_memory_equal(then.is_open, now.is_open, sizeof now.is_open);
+    assert_false(then.is_open[GATE_DENY] || then.is_open[GATE_ALLOW]);
+    assert_string_equal(then.verdict, now.verdict);
+    assert_string_equal(then.next, now.next);
+    assert_true(mono_diff(then.next_at, (struct mono){fleet.record.timestamp.ms / 1000 * 1000}) ==
+                fleet.config.check_interval_ms);
+    assert_int_equal(then.evidence.count, now.evidence.count);
+    assert_true(says(&then.evidence, "Docker on h1 says exited, exit code 1, judged crash."));
+    assert_true(says(&then.evidence, "Attempts used: 0 of 3."));
+    cleanup_free char *text = event_record_encode(&fleet.record, NULL);
+    assert_true(strlen(text) < 640);
+}
+
+/* Its own restart does not stand in its way. */
+static void test_one_that_is_restarted_now(void **state)
+{
+    (void)state;
+    begin_up("web-*", "");
+    fleet.is_silent = true;
+    fleet_die("web-1", FIRST, STOP_CRASH, 1);
+    while (look("web-1").state != STATE_RESTARTING || fleet.sends == 0) {
+        fleet_run(10);
+    }
+    struct explanation now = explain("web-1"), then = explain_past("web-1");
+    assert_true(is_open("web-1", GATE_HOST_LIMIT) && is_open("web-1", GATE_FLEET_LIMIT));
+    assert_string_equal(now.verdict, "All gates are open: nothing stands against a restart.");
+    assert_string_equal(then.verdict, now.verdict);
+    assert_string_equal(then.next, "the agent tells how the restart ended");
+    assert_int_equal(then.next_at.ms, 0);
+}
+
+/* A hold tells since when and until when, in the view and in the record. */
+static void test_one_that_is_held(void **state)
+{
+    (void)state;
+    begin_up("web-*", "");
+    int64_t held_at = fleet.ms;
+    struct wall until = {fleet_wall().ms + 60000}, later = {fleet_wall().ms + 90000};
+    decider_hold(fleet.decider, "container", "web-1", true, until, fleet_now(), fleet_wall());
+    fleet_drain();
+    struct decider_view_container view = look("web-1");
+    assert_int_equal(view.state, STATE_HELD);
+    assert_int_equal(view.state_since.ms, held_at);
+    assert_int_equal(view.held_until.ms, held_at + 60000);
+    struct explanation now = explain("web-1"), then = explain_past("web-1");
+    assert_string_equal(now.next, "its hold ends, and it is judged anew");
+    assert_int_equal(now.next_at.ms, held_at + 60000);
+    assert_string_equal(then.next, now.next);
+    assert_false(then.is_open[GATE_HOLD]);
+    assert_string_equal(then.verdict, now.verdict);
+    fleet_run(5000);
+    decider_hold(fleet.decider, "host", "h1", true, later, fleet_now(), fleet_wall());
+    decider_hold(fleet.decider, "host", "h2", true, (struct wall){0}, fleet_now(), fleet_wall());
+    assert_int_equal(look("web-1").held_until.ms, held_at + 90000); /* the last that covers it */
+    assert_int_equal(look("web-1").state_since.ms, held_at);
+    decider_hold(fleet.decider, "all", "all", true, (struct wall){0}, fleet_now(), fleet_wall());
+    assert_int_equal(look("web-1").held_until.ms, MONO_NEVER.ms);
+    now = explain("web-1");
+    assert_string_equal(now.next, "nothing, until its hold is released");
+    assert_int_equal(now.next_at.ms, 0);
+    decider_hold(fleet.decider, "all", "all", false, (struct wall){0}, fleet_now(), fleet_wall());
+    decider_hold(fleet.decider, "host", "h1", false, (struct wall){0}, fleet_now(), fleet_wall());
+    fleet_run(1000);
+    decider_hold(fleet.decider, "container", "web-1", false, (struct wall){0}, fleet_now(), fleet_wall());
+    fleet_drain();
+    assert_int_equal(look("web-1").held_until.ms, 0);
+    assert_int_equal(look("web-1").state_since.ms, fleet.ms);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -348,6 +445,9 @@ int main(void)
         cmocka_unit_test_teardown(test_explanations, tear_down),
         cmocka_unit_test(test_every_gate_has_its_words),
         cmocka_unit_test(test_durations),
+        cmocka_unit_test_teardown(test_the_past_is_told_like_the_present, tear_down),
+        cmocka_unit_test_teardown(test_one_that_is_restarted_now, tear_down),
+        cmocka_unit_test_teardown(test_one_that_is_held, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

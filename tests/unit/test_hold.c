@@ -12,7 +12,8 @@ static void random_holds_round_trip(void **state)
     (void)state;
     uint64_t seed = 11;
     for (int round = 0; round < ROUNDS; round++) {
-        struct hold hold = {.until = {(int64_t)vector_below(&seed, 4102444800) * 1000}};
+        struct hold hold = {.until = {(int64_t)vector_below(&seed, 4102444800) * 1000},
+                            .since = {(int64_t)vector_below(&seed, 2) * 1769195130000}};
         struct hold again;
         vector_random_text(&seed, hold.reason, sizeof hold.reason);
         vector_random_text(&seed, hold.by, sizeof hold.by);
@@ -22,6 +23,7 @@ static void random_holds_round_trip(void **state)
         assert_string_equal(again.reason, hold.reason);
         assert_string_equal(again.by, hold.by);
         assert_int_equal(again.until.ms, hold.until.ms);
+        assert_int_equal(again.since.ms, hold.since.ms);
     }
 }
 

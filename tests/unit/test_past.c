@@ -55,8 +55,47 @@ static void pasts_are_told(void **state)
     }
 }
 
+#define FACTS                                                                                            \
+    "{\"kind\":\"decision\",\"timestamp\":\"2026-11-24T11:59:00Z\",\"host\":\"h1\",\"action\":\"none\"," \
+    "\"reason\":\"not_in_allowlist\",\"gate\":\"allow\",\"attempt\":1,\"max_attempts\":3,\"facts\":{"    \
+    "\"state\":\"FAILED\",\"cause\":\"status_unhealthy\",\"closed\":\"allow hold of_later\","            \
+    "\"docker\":\"running\",\"health\":\"unhealthy\",\"status\":\"unhealthy\",\"unhealthy_beats\":3,"    \
+    "\"unhealthy_threshold\":3,\"agent_heard_secs\":1.25,\"broken_secs\":30,\"next_secs\":10}}"
+
+/* The last entry with facts counts; those of older controllers have none. */
+static void facts_are_told(void **state)
+{
+    (void)state;
+    static const char *const old[] = {DOWN, DENIED, TRIED};
+    static const char *const documents[] = {FACTS, "nonsense", HELD, DENIED};
+    struct explanation told;
+    struct wall known_at = {0};
+    assert_false(past_explain(old, 3, "c", &told, &known_at));
+    assert_false(past_explain(NULL, 0, "c", &told, &known_at));
+    assert_int_equal(known_at.ms, 0);
+    assert_true(past_explain(documents, 4, "c", &told, &known_at));
+    assert_int_equal(known_at.ms, NOON.ms - 60000);
+    for (int gate = 0; gate < GATE_N; gate++) {
+        assert_int_equal(told.is_open[gate], gate != GATE_ALLOW && gate != GATE_HOLD);
+    }
+    assert_string_equal(
+        told.verdict,
+        "It is not restarted because it is not in the allow list (RESTART_ALLOW_SERVICES, or label "
+        "defib.restart=allow); besides, an operator's hold covers it.");
+    assert_string_equal(told.next, "the gates are asked again");
+    assert_int_equal(told.next_at.ms, NOON.ms - 50000);
+    static const char *const lines[] = {"Docker on h1 says running, its HEALTHCHECK says unhealthy.",
+                                        "The last heartbeat by its agent came 1.2 s ago.",
+                                        "Unhealthy heartbeats: 3, it takes 3.", "Attempts used: 1 of 3.",
+                                        "The trouble began 30 s ago."};
+    assert_int_equal(told.evidence.count, 5);
+    for (size_t i = 0; i < 5; i++) {
+        assert_string_equal(told.evidence.text[i], lines[i]);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(pasts_are_told)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(pasts_are_told), cmocka_unit_test(facts_are_told)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

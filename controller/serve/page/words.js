@@ -104,7 +104,8 @@ function whyOf(row) {
 /* What comes next and when, as [words, time in ms]; null where nothing is due. */
 function nextOf(row, now) {
   const at = (text) => (text ? Date.parse(text) : 0);
-  if (row.state === 'HELD' || row.host_lost) return null;
+  if (row.host_lost) return null;
+  if (row.state === 'HELD') return at(row.held_until) > 0 ? ['hold ends', at(row.held_until)] : null;
   if (at(row.cooldown_until) > now - 2000 && row.state === 'COOLDOWN') return ['cooldown ends', at(row.cooldown_until)];
   if (row.state === 'UP') return null;
   if (at(row.next_attempt_at) > now && row.state !== 'STARTING') return ['next attempt', at(row.next_attempt_at)];
