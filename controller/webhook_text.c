@@ -392,11 +392,41 @@ static char *render_alertmanager(const char *const *documents, size_t count)
     return json_writer_take(&writer, NULL);
 }
 
+/* Slack reads <…> as a mention or a link (https://api.slack.com/reference/surfaces/formatting#escaping). */
+static void write_plain(FILE *out, const char *text)
+{
+    for (; *text != '\0'; text++) {
+        switch (*text) {
+        case '&':
+            fputs("&amp;", out);
+            break;
+        case '<':
+            fputs("&lt;", out);
+            break;
+        case '>':
+            fputs("&gt;", out);
+            break;
+        default:
+            fputc(*text, out);
+            break;
+        }
+    }
+}
+
 static char *render_slack(const struct digest *digest)
 {
     struct json_writer writer;
     char *text = NULL;
-    if (asprintf(&text, "*%s*\n%s", digest->title, digest->text) < 0) {
+    size_t len;
+    FILE *out = open_memstream(&text, &len);
+    if (out == NULL) {
+        abort();
+    }
+    fputc('*', out);
+    write_plain(out, digest->title);
+    fputs("*\n", out);
+    write_plain(out, digest->text);
+    if (fclose(out) != 0) {
         abort();
     }
     json_writer_init(&writer, JSON_COMPACT, 1024);

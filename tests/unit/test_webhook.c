@@ -56,6 +56,22 @@ static void expect_part(const char *text, const char *part)
     }
 }
 
+/* What a container or Docker says can mention nobody: Slack reads <!channel> and the like. */
+static void test_slack_is_told_plain_text(void **state)
+{
+    (void)state;
+    struct alert alert = make(ALERT_SERVICE_RESTART_FAILED, "web-1", "h1", "restart_failed");
+    memory_set_text(alert.detail, sizeof alert.detail, "exec: <!channel> & co");
+    char *text = render(WEBHOOK_SLACK, NULL, &alert, 1);
+    expect_part(text, "(exec: &lt;!channel&gt; &amp; co)*\\n");
+    expect_part(text, "(exec: &lt;!channel&gt; &amp; co); next");
+    assert_null(strchr(text, '<'));
+    free(text);
+    text = render(WEBHOOK_APPRISE, NULL, &alert, 1);
+    expect_part(text, "exec: <!channel> & co");
+    free(text);
+}
+
 static void test_slack(void **state)
 {
     (void)state;
@@ -393,6 +409,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_slack),
+        cmocka_unit_test(test_slack_is_told_plain_text),
         cmocka_unit_test(test_many_become_one),
         cmocka_unit_test(test_alertmanager),
         cmocka_unit_test(test_alertmanager_closes_all),
