@@ -159,7 +159,8 @@ struct policy_event decider_gates_ask(struct decider *decider, struct container 
     const char *reason = refusal_reason(decider, container, gate);
     struct mono until = retry_at(decider, container, gate);
     if (container->gate != gate) {
-        decider_say_decision(decider, container, "none", reason, gates_name(gate), "", "", until);
+        struct mono next = gate == GATE_BREAKER ? decider_breaker_turn_at(decider, container) : until;
+        decider_say_decision(decider, container, "none", reason, gates_name(gate), "", "", next);
     }
     container->gate = gate;
     announce(decider, container, gate);

@@ -1,5 +1,6 @@
 #include "controller/core/decider_view.h"
 
+#include "controller/core/decider_breaker.h"
 #include "controller/core/decider_gates.h"
 #include "controller/core/decider_hold.h"
 #include "controller/core/decider_inner.h"
@@ -139,6 +140,7 @@ static struct decider_view_container view_of(const struct decider *decider, cons
         .next_attempt_at = policy->next_attempt_at,
         .cooldown_until = policy->cooldown_until,
         .wake_at = policy->wake_at,
+        .breaker_turn_at = decider_breaker_turn_at(decider, container),
         .is_held = container->is_held,
         .held_until = container->is_held ? decider_hold_end(decider, container) : (struct mono){0},
         .has_collision = container->collision_until.ms > decider->now.ms,

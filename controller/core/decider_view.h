@@ -68,10 +68,11 @@ struct decider_view_container {
     struct mono broken_at, healthy_since;
     struct mono grace_until, deadline_at, docker_acts_until, next_attempt_at, cooldown_until;
     struct mono wake_at;
-    bool is_held;           /* an operator's hold covers it … */
-    struct mono held_until; /* … until then, by the last that ends; MONO_NEVER: until it is released */
-    bool has_collision;     /* another one claims its name or key: neither is touched */
-    bool is_frozen;         /* its host is */
+    struct mono breaker_turn_at; /* when an open breaker lets it through; 0: none is open */
+    bool is_held;                /* an operator's hold covers it … */
+    struct mono held_until;      /* … until then, by the last that ends; MONO_NEVER: until it is released */
+    bool has_collision;          /* another one claims its name or key: neither is touched */
+    bool is_frozen;              /* its host is */
     bool is_in_flight;
     bool is_listed; /* stood in its host's last inventory */
 };

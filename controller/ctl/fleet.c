@@ -161,6 +161,7 @@ static void read_host(struct fleet *fleet, const struct cJSON *object)
     get_text(object, "host", host->name, sizeof host->name);
     get_text(object, "state", host->state, sizeof host->state);
     host->is_engine_up = get_bool(object, "engine_up");
+    host->is_breaker_open = get_bool(object, "breaker_open");
     host->containers = get_number(object, "containers");
     host->in_flight = get_number(object, "restarts_in_flight");
     struct wall by_redis = get_time(object, "heard_by_redis_at"),
@@ -292,7 +293,7 @@ static void read_entry(struct fleet *fleet, const struct registration *registrat
     } else if (beat->health == HEALTH_UNHEALTHY) {
         memory_set_text(row->reason, sizeof row->reason, "status_unhealthy");
     }
-    row->since = beat->started_at;
+    row->since = beat->state == CONTAINER_RUNNING ? beat->started_at : beat->finished_at;
 }
 
 /* Takes it: finished afterwards. */

@@ -29,7 +29,7 @@ struct fleet_row {
 struct fleet_host {
     char name[LIMIT_NAME_SIZE];
     char state[LIMIT_WORD_SIZE];
-    bool is_engine_up;
+    bool is_engine_up, is_breaker_open;
     int64_t containers, in_flight;
     struct wall heard_at;
 };

@@ -167,6 +167,15 @@ static void print_hold(const struct ctl *ctl, const struct fleet_hold *hold, FIL
     print_painted(ctl, TABLE_WARNING, text, out);
 }
 
+static void print_breaker(const struct ctl *ctl, const struct fleet_host *host, FILE *out)
+{
+    char text[LIMIT_NAME_SIZE + 96];
+    snprintf(text, sizeof text,
+             "The breaker of host %s is open: too much fails there at once; restarts go one by one.",
+             host->name);
+    print_painted(ctl, TABLE_WARNING, text, out);
+}
+
 void fleet_view_head(const struct ctl *ctl, const struct fleet *fleet, FILE *out)
 {
     char text[640];
@@ -179,6 +188,11 @@ void fleet_view_head(const struct ctl *ctl, const struct fleet *fleet, FILE *out
     phrase_print(out, "", "  ", text, ctl->width);
     if (fleet->warning[0] != '\0') {
         print_painted(ctl, TABLE_WARNING, fleet->warning, out);
+    }
+    for (size_t i = 0; i < fleet->host_count; i++) {
+        if (fleet->hosts[i].is_breaker_open) {
+            print_breaker(ctl, &fleet->hosts[i], out);
+        }
     }
     for (size_t i = 0; i < fleet->hold_count; i++) {
         print_hold(ctl, &fleet->holds[i], out);

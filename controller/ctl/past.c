@@ -223,6 +223,7 @@ static struct decider_view_container view_of(const struct known *known, const ch
         .grace_until = next,
         .cooldown_until = next,
         .wake_at = next,
+        .breaker_turn_at = next,
         .held_until = next,
         .is_listed = true,
     };

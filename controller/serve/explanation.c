@@ -318,6 +318,23 @@ static void set_next(struct explanation *out, struct mono at, const char *what)
     snprintf(out->next, sizeof out->next, "%s", what);
 }
 
+/* By the gate that stands in its way. */
+static void say_next_failed(const struct decider_view_container *view, struct explanation *out)
+{
+    enum gate gate = first_closed(out->is_open);
+    bool is_forbidden = gate == GATE_ENABLED || gate == GATE_DENY || gate == GATE_OWN || gate == GATE_REDIS ||
+                        gate == GATE_ALLOW;
+    if (is_forbidden) {
+        set_next(out, (struct mono){0}, "nothing, until somebody restarts it or changes what forbids it");
+    } else if (gate == GATE_BREAKER) {
+        set_next(out, view->breaker_turn_at, "the breaker lets one more through, one at a time");
+    } else if (gate == GATE_BACKOFF) {
+        set_next(out, view->wake_at, "the backoff ends, and it is tried again");
+    } else {
+        set_next(out, view->wake_at, "the gates are asked again");
+    }
+}
+
 static void say_next_held(const struct decider_view_container *view, struct explanation *out)
 {
     bool has_end = view->held_until.ms != 0 && view->held_until.ms != MONO_NEVER.ms;
@@ -343,7 +360,7 @@ static void say_next(const struct decider_view_container *view, struct explanati
         set_next(out, view->wake_at, "the evidence is judged again");
         break;
     case STATE_FAILED:
-        set_next(out, view->wake_at, "the gates are asked again");
+        say_next_failed(view, out);
         break;
     case STATE_RESTARTING:
         set_next(out, (struct mono){0}, "the agent tells how the restart ended");

@@ -283,8 +283,8 @@ static void test_explanations(void **state)
     assert_non_null(strstr(text.verdict, "It is not restarted because it is in the deny list"));
     assert_non_null(strstr(text.verdict, "besides, it is not in the allow list"));
     assert_true(says(&text.help, "RESTART_DENY_SERVICES"));
-    assert_string_equal(text.next, "the gates are asked again");
-    assert_true(text.next_at.ms > fleet.ms);
+    assert_string_equal(text.next, "nothing, until somebody restarts it or changes what forbids it");
+    assert_int_equal(text.next_at.ms, 0);
 
     report = (struct check_report){.count = 1, .more = 1, .lines = {{"db", "Check db fails: refused"}}};
     text = explain("web-1");
@@ -367,13 +367,54 @@ static void test_the_past_is_told_like_the_present(void **state)
     assert_false(then.is_open[GATE_DENY] || then.is_open[GATE_ALLOW]);
     assert_string_equal(then.verdict, now.verdict);
     assert_string_equal(then.next, now.next);
-    assert_true(mono_diff(then.next_at, (struct mono){fleet.record.timestamp.ms / 1000 * 1000}) ==
-                fleet.config.check_interval_ms);
+    assert_string_equal(then.next, "nothing, until somebody restarts it or changes what forbids it");
+    assert_int_equal(then.next_at.ms, 0);
     assert_int_equal(then.evidence.count, now.evidence.count);
     assert_true(says(&then.evidence, "Docker on h1 says exited, exit code 1, judged crash."));
     assert_true(says(&then.evidence, "Attempts used: 0 of 3."));
     cleanup_free char *text = event_record_encode(&fleet.record, NULL);
     assert_true(strlen(text) < 640);
+}
+
+/* What comes next is what the gate that refuses waits for, and when. */
+static void test_what_a_gate_waits_for(void **state)
+{
+    (void)state;
+    begin_up("web-*", "");
+    struct heartbeat beats[4];
+    char name[8];
+    for (int i = 0; i < 4; i++) {
+        snprintf(name, sizeof name, "web-%d", i + 1);
+        beats[i] = fleet_word("h1", name, CONTAINER_RUNNING, FIRST);
+    }
+    fleet_inventory("h1", beats, 4, NULL);
+    for (int i = 0; i < 3; i++) {
+        fleet_die(beats[i].container, FIRST, STOP_CRASH, 1);
+    }
+    while (strcmp(fleet.record.gate, "breaker") != 0) {
+        fleet_run(10);
+    }
+    char held[LIMIT_NAME_SIZE];
+    memory_set_text(held, sizeof held, fleet.record.container);
+    struct explanation then = explain_past(held), now = explain(held);
+    int64_t recorded_at = fleet.record.timestamp.ms - fleet_wall().ms + fleet.ms;
+    assert_string_equal(now.next, "the breaker lets one more through, one at a time");
+    assert_int_equal(now.next_at.ms, look(held).breaker_turn_at.ms);
+    assert_in_range(mono_diff(now.next_at, fleet_now()), 15001, 30000);
+    assert_string_equal(then.next, now.next);
+    assert_int_equal(then.next_at.ms - fleet.record.timestamp.ms / 1000 * 1000, now.next_at.ms - recorded_at);
+
+    begin_up("web-*", "");
+    fleet.ask_code = ANSWER_DOCKER_ERROR;
+    fleet_die("web-1", FIRST, STOP_CRASH, 1);
+    while (strcmp(fleet.record.gate, "backoff") != 0) {
+        fleet_run(10);
+    }
+    then = explain_past("web-1"), now = explain("web-1");
+    assert_string_equal(now.next, "the backoff ends, and it is tried again");
+    assert_int_equal(now.next_at.ms, look("web-1").next_attempt_at.ms);
+    assert_string_equal(then.next, now.next);
+    assert_true(then.next_at.ms > fleet.record.timestamp.ms + 4000);
 }
 
 /* Its own restart does not stand in its way. */
@@ -446,6 +487,7 @@ int main(void)
         cmocka_unit_test(test_every_gate_has_its_words),
         cmocka_unit_test(test_durations),
         cmocka_unit_test_teardown(test_the_past_is_told_like_the_present, tear_down),
+        cmocka_unit_test_teardown(test_what_a_gate_waits_for, tear_down),
         cmocka_unit_test_teardown(test_one_that_is_restarted_now, tear_down),
         cmocka_unit_test_teardown(test_one_that_is_held, tear_down),
     };
