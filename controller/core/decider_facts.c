@@ -53,12 +53,26 @@ static void note_docker_start(struct decider *decider, struct container *contain
     decider_say_line(decider, container, ACTION_WARNING, "Service %s is in a crash loop: %s", container->name,
                      alert.detail);
     decider_say_alert(decider, &alert);
+    container->is_aside_said = true;
+}
+
+bool decider_facts_is_looping(const struct decider *decider, const struct container *container)
+{
+    struct mono last = container->docker_starts[2];
+    return last.ms != 0 && mono_diff(decider->now, last) < CRASH_LOOP_MS;
 }
 
 /* Nobody saw that start: where Docker has a policy, it was Docker. A hand is believed when it was seen. */
 static bool is_dockers_unseen(const struct container *container, const struct news *news)
 {
     return news->is_first_since_gap && container->terms.docker_policy != DOCKER_POLICY_NO;
+}
+
+/* Docker counts a restart when the container dies, before it starts it again. */
+static int64_t count_at_start(const struct heartbeat *beat)
+{
+    bool is_counted = beat->state == CONTAINER_RESTARTING || beat->is_docker_restarting;
+    return is_counted && beat->restart_count > 0 ? beat->restart_count - 1 : beat->restart_count;
 }
 
 static enum start_maker maker_of(const struct container *container, const struct heartbeat *beat,
@@ -71,7 +85,7 @@ static enum start_maker maker_of(const struct container *container, const struct
         (container->attempt && container->policy.state == STATE_RESTARTING && container->policy.is_sent)) {
         return MADE_BY_US;
     }
-    bool has_docker_counted = container->restart_count >= 0 && beat->restart_count > container->restart_count;
+    bool has_docker_counted = container->started_count >= 0 && beat->restart_count > container->started_count;
     return has_docker_counted || is_dockers_unseen(container, news) ? MADE_BY_DOCKER : MADE_BY_OPERATOR;
 }
 
@@ -101,6 +115,7 @@ static void take_incarnation(struct decider *decider, struct container *containe
         beat->timestamp.ms != 0 && beat->started_at.ms > beat->timestamp.ms + START_AHEAD_MS;
     container->incarnation_at = decider->now;
     memory_set_text(container->incarnation, sizeof container->incarnation, beat->incarnation);
+    container->started_count = count_at_start(beat);
     if (news->maker == MADE_BY_DOCKER) {
         note_docker_start(decider, container);
     }

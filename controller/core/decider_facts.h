@@ -11,4 +11,7 @@ bool decider_facts_unchanged(struct decider *decider, const char *host, const ch
                              enum path path);
 void decider_facts_redis(struct decider *decider, enum redis_state state);
 
+/* Docker's own policy restarted it within the last five minutes. */
+bool decider_facts_is_looping(const struct decider *decider, const struct container *container);
+
 #endif

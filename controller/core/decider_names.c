@@ -23,6 +23,7 @@ static void collide(struct decider *decider, struct container *container, const 
     decider_say_line(decider, container, ACTION_WARNING, "Container %s collides: %s; neither is restarted",
                      container->name, detail);
     decider_say_alert(decider, &alert);
+    container->is_aside_said = true;
 }
 
 static void collide_on_name(struct decider *decider, struct container *container, const struct host *other)

@@ -8,6 +8,7 @@
 #include "controller/core/decider_breaker.h"
 #include "controller/core/decider_budget.h"
 #include "controller/core/decider_edges.h"
+#include "controller/core/decider_facts.h"
 #include "controller/core/decider_gates.h"
 #include "controller/core/decider_hold.h"
 #include "controller/core/decider_input.h"
@@ -62,10 +63,31 @@ static void say_recovered(struct decider *decider, struct container *container)
     }
 }
 
+/* What was told of it beside its trouble is over: Docker leaves it alone again, nobody else claims its name.
+ */
+static void say_quiet(struct decider *decider, struct container *container)
+{
+    if (!container->is_aside_said || container->policy.state != STATE_UP ||
+        !mono_reached(decider->now, container->collision_until) ||
+        decider_facts_is_looping(decider, container)) {
+        return;
+    }
+    struct alert alert;
+    decider_say_fill_alert(decider, container, ALERT_SERVICE_RECOVERED, &alert);
+    alert.recovery_secs = -1.0;
+    decider_say_alert(decider, &alert);
+    decider_say_line(decider, container, ACTION_INFO, "Service %s is quiet again: its alerts are closed",
+                     container->name);
+    container->is_aside_said = false;
+    container->crash_loop_said_at = (struct mono){0};
+    container->collision_said_at = (struct mono){0};
+    decider_input_note(decider);
+}
+
 /* Whatever was told of it is over. */
 static void say_removed(struct decider *decider, struct container *container)
 {
-    if (!container->policy.is_closing_due && !container->is_recreate_said) {
+    if (!container->policy.is_closing_due && !container->is_recreate_said && !container->is_aside_said) {
         return;
     }
     struct alert alert;
@@ -422,6 +444,7 @@ void decider_step_renew(struct decider *decider, struct container *container)
     container->is_read_done = false;
     container->is_last_beat_apps = false;
     container->restart_count = -1;
+    container->started_count = -1;
     container->app_at = (struct mono){0};
     container->app_status = BEAT_UNKNOWN;
     memset(container->docker_starts, 0, sizeof container->docker_starts);
@@ -436,6 +459,7 @@ void decider_step_rename(struct decider *decider, struct container *container, c
     decider_say_line(decider, container, ACTION_INFO, "Container %s is called %s now", old, name);
     container->policy.is_closing_due = false;
     container->is_recreate_said = false;
+    container->is_aside_said = false;
     container->announced_gate = GATE_N;
     container->written = 0; /* under this name it was not */
     container->spec_print = 0;
@@ -465,6 +489,9 @@ static void check_container(struct decider *decider, struct container *container
         return;
     }
     decider_input_container(decider, container);
+    if (!liveness_is_suspended(container)) {
+        say_quiet(decider, container);
+    }
     if (!is_watched(container) || liveness_is_suspended(container)) {
         return;
     }

@@ -13,7 +13,7 @@
 /* One container's. */
 struct told {
     char *name, *host;
-    bool is_closing_due, is_recreate_said;
+    bool is_closing_due, is_recreate_said, is_aside_said;
     enum gate gate;
     struct mono gate_at, broken_at, crash_loop_at, collision_at, line_at;
     uint64_t line;
@@ -50,6 +50,7 @@ static void keep_container(struct decider *decider, const struct container *cont
         .host = memory_copy_text(container->host ? container->host->name : ""),
         .is_closing_due = policy->is_closing_due,
         .is_recreate_said = container->is_recreate_said,
+        .is_aside_said = container->is_aside_said,
         .gate = container->announced_gate,
         .gate_at = container->announced_at,
         .broken_at = policy->broken_at,
@@ -83,6 +84,7 @@ void decider_told_recall(struct decider *decider, struct container *container)
     container->policy.is_closing_due = told->is_closing_due;
     container->policy.broken_at = told->broken_at;
     container->is_recreate_said = told->is_recreate_said;
+    container->is_aside_said = told->is_aside_said;
     container->announced_gate = told->gate;
     container->announced_at = told->gate_at;
     container->crash_loop_said_at = told->crash_loop_at;
@@ -141,7 +143,7 @@ void decider_told_check(struct decider *decider)
         if (host && host->registered_at.ms == 0) {
             continue;
         }
-        if (each->is_closing_due || each->is_recreate_said) {
+        if (each->is_closing_due || each->is_recreate_said || each->is_aside_said) {
             close(decider, each);
         }
         drop(decider, each);

@@ -96,6 +96,7 @@ struct container *liveness_add(struct liveness *liveness, const char *name)
     container->gate = GATE_N;
     container->announced_gate = GATE_N;
     container->restart_count = -1;
+    container->started_count = -1;
     container->wake.owner = container;
     container->terms = (struct container_terms){
         .max_attempts = -1,

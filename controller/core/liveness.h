@@ -121,6 +121,7 @@ struct container {
     size_t identity_len;
     struct container *host_prev, *host_next;
     int64_t restart_count;
+    int64_t started_count; /* that of its incarnation's start; -1: not known */
     struct container_terms terms;
     struct wake_node wake;
     struct attempt *attempt;        /* in flight, or NULL */
@@ -138,6 +139,7 @@ struct container {
     bool is_start_ahead;   /* when we first heard of it, its start was still to come by its host's clock */
     bool is_granted;       /* an open breaker let its attempt through */
     bool is_recreate_said; /* NEEDS_RECREATE */
+    bool is_aside_said;    /* CRASH_LOOP or NAME_COLLISION, and no closing since: it may well be UP */
     uint8_t category;      /* of the totals */
     enum gate gate;        /* the last that refused; GATE_N: none */
     enum gate announced_gate;

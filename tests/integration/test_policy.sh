@@ -108,6 +108,19 @@ test_a_parent_that_is_gone_is_told_with_the_command() {
     expect_eq "$(restarts_of svc-web)" 0 'restarts of svc-web'
 }
 
+# Docker's own policy goes first, and its restarts are told from those by hand.
+test_dockers_own_crash_loop_is_told() {
+    start_all
+    subscribe alerts system:alerts
+    d run -d --name svc-loop --pull never --network none --restart always defib-test/busybox sh -c 'sleep 0.5; exit 3' > /dev/null
+    wait_log alerts '"CRASH_LOOP", "container": "svc-loop".*Docker.s own policy restarted it 3 times' 30
+    expect_eq "$(count_log controller 'Attempting restart')" 0 'commands while Docker acts'
+    expect_eq "$(count_alerts '.type == "CRASH_LOOP"')" 1 'told once'
+    # once it is gone what was told is closed
+    d rm -f svc-loop > /dev/null
+    wait_log alerts '"SERVICE_RECOVERED", "container": "svc-loop", "reason": "removed"' 10
+}
+
 test_a_fleet_wide_silence_opens_the_breaker() {
     local before names=(svc-1 svc-2 svc-3 svc-4) canary second opened began
     for name in "${names[@]}"; do run_app "$name"; done

@@ -238,7 +238,6 @@ static void policy_start(struct box *box, int64_t value)
         box->restart_count++;
         later(box, box->policy_delay_ms, policy_start, value);
     } else if (box->state == CONTAINER_RESTARTING && box->docker->is_up) {
-        box->restart_count++;
         run(box);
     }
 }
@@ -265,6 +264,7 @@ static void dead(struct box *box, int code, bool may_restart)
     docker_emit(box, "die", 0, code);
     check_death(box);
     if (is_restarted) {
+        box->restart_count++; /* as seen: at the death, not at the start */
         box->policy_delay_ms = was_long || box->policy_delay_ms == 0 ? 100 : 2 * box->policy_delay_ms;
         box->policy_delay_ms = box->policy_delay_ms > 60000 ? 60000 : box->policy_delay_ms;
         later(box, box->policy_delay_ms, policy_start, 0);
@@ -466,6 +466,7 @@ int docker_start_now(struct box *box)
     if (refuse_start(box)) {
         return 500;
     }
+    box->restart_count = 0; /* as seen: a hand begins the count anew */
     run(box);
     return 0;
 }

@@ -316,6 +316,83 @@ static void docker_goes_first(void **state)
     assert_int_equal(1, fleet.sends);
 }
 
+/* As Docker's own policy does it: RestartCount rises when it dies, not when it is started. */
+static void docker_restarts(int count, const char *before, const char *after)
+{
+    struct heartbeat word = fleet_word("h1", "web", CONTAINER_RESTARTING, before);
+    word.stop_class = STOP_CRASH;
+    word.exit_code = 1;
+    word.is_docker_restarting = true;
+    word.restart_count = count;
+    fleet_beat(&word);
+    fleet_run(500);
+    word = fleet_word("h1", "web", RUNNING, after);
+    word.restart_count = count;
+    fleet_beat(&word);
+    fleet_run(500);
+}
+
+static void dockers_crash_loop_is_told_and_closed(void **state)
+{
+    (void)state;
+    fleet_begin("web", "");
+    fleet_list("web", RUNNING, "i0", always);
+    fleet_go_on(70000, "web", RUNNING, "i0", NULL);
+    docker_restarts(1, "i0", "i1");
+    docker_restarts(2, "i1", "i2");
+    assert_int_equal(0, fleet_count_alerts(ALERT_CRASH_LOOP, NULL));
+    docker_restarts(3, "i2", "i3");
+    assert_int_equal(1, fleet_count_alerts(ALERT_CRASH_LOOP, NULL));
+    docker_restarts(4, "i3", "i4");
+    assert_int_equal(1, fleet_count_alerts(ALERT_CRASH_LOOP, NULL)); /* told once */
+    struct heartbeat word = fleet_word("h1", "web", RUNNING, "i4");
+    word.restart_count = 4;
+    for (int i = 0; i < 29; i++) {
+        fleet_inventory("h1", &word, 1, always);
+        fleet_run(10000);
+    }
+    assert_int_equal(0, fleet_count_alerts(ALERT_SERVICE_RECOVERED, NULL)); /* it may go on */
+    fleet_inventory("h1", &word, 1, always);
+    fleet_run(30000);
+    assert_int_equal(1, fleet_count_alerts(ALERT_SERVICE_RECOVERED, NULL)); /* quiet for five minutes */
+    fleet_inventory("h1", &word, 1, always);
+    fleet_run(30000);
+    assert_int_equal(1, fleet_count_alerts(ALERT_SERVICE_RECOVERED, NULL));
+    docker_restarts(5, "i4", "i5");
+    docker_restarts(6, "i5", "i6");
+    docker_restarts(7, "i6", "i7");
+    assert_int_equal(2, fleet_count_alerts(ALERT_CRASH_LOOP, NULL)); /* another one */
+    fleet_inventory("h1", NULL, 0, NULL);
+    fleet_inventory("h1", NULL, 0, NULL);
+    assert_int_equal(2, fleet_count_alerts(ALERT_SERVICE_RECOVERED, NULL));
+}
+
+/* In a cooldown only somebody's hand gives the budget back. */
+static void docker_gives_no_budget_back(void **state)
+{
+    (void)state;
+    for (int is_hand = 0; is_hand < 2; is_hand++) {
+        fleet_begin("web", "");
+        fleet.config.max_attempts = 1;
+        fleet.ask_code = ANSWER_DOCKER_ERROR;
+        fleet_list("web", RUNNING, "i0", NULL);
+        fleet_go_on(70000, "web", RUNNING, "i0", NULL);
+        fleet_die("web", "i0", STOP_CRASH, 1);
+        fleet_run(60000);
+        assert_state("web", "COOLDOWN", NULL);
+        struct heartbeat word = fleet_word("h1", "web", CONTAINER_RESTARTING, "i0");
+        word.stop_class = STOP_CRASH;
+        word.is_docker_restarting = is_hand == 0;
+        word.restart_count = is_hand == 0;
+        fleet_beat(&word);
+        word = fleet_word("h1", "web", RUNNING, "i1");
+        word.restart_count = is_hand == 0;
+        fleet_beat(&word);
+        fleet_run(100);
+        assert_int_equal(is_hand == 0, fleet_look("web").attempts);
+    }
+}
+
 /* ---- commands and their answers ---- */
 
 static void give_back_once(void **state)
@@ -822,9 +899,8 @@ static void recreate_and_remove(void **state)
     assert_int_equal(0, (int)fleet.alert_count);
 }
 
-static void one_name_on_two_hosts(void **state)
+static void claim_twice(void)
 {
-    (void)state;
     fleet_begin("web", "");
     for (int i = 0; i < 6; i++) {
         struct heartbeat here = fleet_word("h1", "web", RUNNING, "i1");
@@ -834,7 +910,20 @@ static void one_name_on_two_hosts(void **state)
         fleet_inventory("h2", &there, 1, NULL);
         fleet_run(10000);
     }
+}
+
+static void one_name_on_two_hosts(void **state)
+{
+    (void)state;
+    claim_twice();
     assert_int_equal(1, fleet_count_alerts(ALERT_NAME_COLLISION, NULL));
+    assert_int_equal(0, fleet_count_alerts(ALERT_SERVICE_RECOVERED, NULL));
+    for (int i = 0; i < 10; i++) { /* only one claims it still */
+        fleet_list("web", RUNNING, "i1", NULL);
+        fleet_run(10000);
+    }
+    assert_int_equal(1, fleet_count_alerts(ALERT_SERVICE_RECOVERED, NULL));
+    claim_twice();
     fleet_die("web", "i1", STOP_CRASH, 1);
     fleet_run(20000);
     assert_int_equal(0, fleet.sends);
@@ -1301,6 +1390,8 @@ int main(void)
         cmocka_unit_test_teardown(an_operators_stop_is_respected, end),
         cmocka_unit_test_teardown(start_error_gets_one_attempt, end),
         cmocka_unit_test_teardown(docker_goes_first, end),
+        cmocka_unit_test_teardown(dockers_crash_loop_is_told_and_closed, end),
+        cmocka_unit_test_teardown(docker_gives_no_budget_back, end),
         cmocka_unit_test_teardown(give_back_once, end),
         cmocka_unit_test_teardown(late_and_double_answers, end),
         cmocka_unit_test_teardown(what_never_left_is_sent_again, end),
