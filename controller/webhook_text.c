@@ -99,7 +99,8 @@ static void write_summary(const struct alert *alert, char out[LINE_SIZE])
                  (long long)alert->attempts, in);
         break;
     case ALERT_SERVICE_RECOVERED:
-        snprintf(out, LINE_SIZE, "%s on %s is healthy again", container, host);
+        snprintf(out, LINE_SIZE, "%s on %s %s", container, host[0] == '\0' ? "an unknown host" : host,
+                 strcmp(alert->reason, "removed") == 0 ? "was removed" : "is healthy again");
         break;
     case ALERT_SERVICE_HELD:
         snprintf(out, LINE_SIZE, "%s on %s stopped unseen and is left alone%s", container, host, in);

@@ -111,6 +111,26 @@ static const char *why_held(const struct decider_view_container *view)
     return view->is_held ? rows[0].words : view->reason;
 }
 
+/* Why it is still judged, from the policy's reason. */
+static const char *why_down(const struct decider_view_container *view)
+{
+    static const struct {
+        const char *reason, *words;
+    } rows[] = {
+        {"settling", "whether somebody stopped it is not certain yet"},
+        {"shutdown", "its Docker Engine is going down; that is waited for"},
+        {"docker_restarting", "Docker itself is about to start it again"},
+        {"docker_policy", "Docker's own restart policy may start it, and goes first"},
+        {"missing_heartbeat", "the checks without a heartbeat are counted"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (strcmp(view->reason, rows[i].reason) == 0) {
+            return rows[i].words;
+        }
+    }
+    return "what ended it is being looked at";
+}
+
 static void say_headline(const struct scene *scene, const struct decider_view_container *view,
                          struct explanation *out)
 {
@@ -139,7 +159,7 @@ static void say_headline(const struct scene *scene, const struct decider_view_co
                  view->misses > 0 ? "its heartbeats are missing" : "it reports that it is unhealthy");
         break;
     case STATE_DOWN:
-        snprintf(text, size, "%s is down; what ended it is being looked at (%s).", view->name, view->reason);
+        snprintf(text, size, "%s is down: %s.", view->name, why_down(view));
         break;
     case STATE_FAILED:
         snprintf(text, size, "%s has failed (%s) and was not restarted.", view->name, trouble(view));
@@ -172,7 +192,8 @@ static void say_docker(const struct decider_view_container *view, struct explana
         return;
     }
     char ending[96] = "";
-    bool is_dead = strcmp(view->docker_state, "exited") == 0 || strcmp(view->docker_state, "dead") == 0;
+    bool is_dead = strcmp(view->docker_state, "exited") == 0 || strcmp(view->docker_state, "dead") == 0 ||
+                   strcmp(view->docker_state, "restarting") == 0;
     if (is_dead && view->has_exit_code) {
         snprintf(ending, sizeof ending, ", exit code %d, judged %s", view->exit_code, view->stop_class);
     } else if (is_dead) {
@@ -236,6 +257,11 @@ static void say_evidence(const struct scene *scene, const struct decider_view_co
     } else if (view->parent[0] != '\0') {
         add(out, "It lives in the namespaces of %s, which is %s.", view->parent,
             policy_state_name(view->parent_state));
+    }
+    if (view->state == STATE_DOWN && view->docker_acts_until.ms > scene->now.ms) {
+        char left[32];
+        explanation_duration(mono_diff(view->docker_acts_until, scene->now), left);
+        add(out, "Docker's own restart policy applies to it: Docker has %s to start it.", left);
     }
     if (view->state != STATE_UP && view->state != STATE_HELD) {
         say_age(scene, view->broken_at, "The trouble began", NULL, out);

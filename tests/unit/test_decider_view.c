@@ -417,6 +417,31 @@ static void test_what_a_gate_waits_for(void **state)
     assert_true(then.next_at.ms > fleet.record.timestamp.ms + 4000);
 }
 
+static void always(struct container_spec *spec)
+{
+    spec->docker_policy = DOCKER_POLICY_ALWAYS;
+}
+
+/* Docker goes first: that is said, and how long it has. */
+static void test_one_that_docker_restarts(void **state)
+{
+    (void)state;
+    begin_up("web-*", "");
+    struct heartbeat word = fleet_word("h1", "web-1", CONTAINER_RUNNING, FIRST);
+    fleet_inventory("h1", &word, 1, always);
+    word = fleet_word("h1", "web-1", CONTAINER_RESTARTING, FIRST);
+    word.stop_class = STOP_CRASH;
+    word.exit_code = 3;
+    word.is_docker_restarting = true;
+    fleet_beat(&word);
+    fleet_run(8000);
+    struct explanation text = explain("web-1");
+    assert_string_equal(text.headline, "web-1 is down: Docker itself is about to start it again.");
+    assert_true(says(&text.evidence, "Docker on h1 says restarting, exit code 3, judged crash."));
+    assert_true(
+        says(&text.evidence, "Docker's own restart policy applies to it: Docker has 82 s to start it."));
+}
+
 /* Its own restart does not stand in its way. */
 static void test_one_that_is_restarted_now(void **state)
 {
@@ -488,6 +513,7 @@ int main(void)
         cmocka_unit_test(test_durations),
         cmocka_unit_test_teardown(test_the_past_is_told_like_the_present, tear_down),
         cmocka_unit_test_teardown(test_what_a_gate_waits_for, tear_down),
+        cmocka_unit_test_teardown(test_one_that_docker_restarts, tear_down),
         cmocka_unit_test_teardown(test_one_that_is_restarted_now, tear_down),
         cmocka_unit_test_teardown(test_one_that_is_held, tear_down),
     };

@@ -56,6 +56,20 @@ static void expect_part(const char *text, const char *part)
     }
 }
 
+/* One that was removed is not called healthy. */
+static void test_what_is_over(void **state)
+{
+    (void)state;
+    struct alert alert = make(ALERT_SERVICE_RECOVERED, "web-1", "h1", "");
+    char *text = render(WEBHOOK_APPRISE, NULL, &alert, 1);
+    expect_part(text, "RESOLVED: web-1 on h1 is healthy again");
+    free(text);
+    memory_set_text(alert.reason, sizeof alert.reason, "removed");
+    text = render(WEBHOOK_APPRISE, NULL, &alert, 1);
+    expect_part(text, "RESOLVED: web-1 on h1 was removed");
+    free(text);
+}
+
 /* What a container or Docker says can mention nobody: Slack reads <!channel> and the like. */
 static void test_slack_is_told_plain_text(void **state)
 {
@@ -410,6 +424,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_slack),
         cmocka_unit_test(test_slack_is_told_plain_text),
+        cmocka_unit_test(test_what_is_over),
         cmocka_unit_test(test_many_become_one),
         cmocka_unit_test(test_alertmanager),
         cmocka_unit_test(test_alertmanager_closes_all),
