@@ -143,10 +143,13 @@ static void check_labels(struct doctor *doctor, const struct registration *regis
             snprintf(more, sizeof more, "; %lld more are in its agent's log",
                      (long long)entry->spec.complaint_count - 1);
         }
-        if (entry->spec.complaint[0] != '\0') {
+        size_t len = strlen(entry->spec.complaint);
+        if (len > 0) {
+            bool is_asking = more[0] == '\0' && entry->spec.complaint[len - 1] == '?';
             doctor_say(doctor, DOCTOR_WARNING, "label",
-                       "mend it where the container is made, and make it anew", "%s on %s: %s%s.",
-                       entry->beat.container, registration->host, entry->spec.complaint, more);
+                       "mend it where the container is made, and make it anew", "%s on %s: %s%s%s",
+                       entry->beat.container, registration->host, entry->spec.complaint, more,
+                       is_asking ? "" : ".");
         }
     }
 }

@@ -147,7 +147,7 @@ static int print_json(struct ctl *ctl, const char *name, const struct api_reply 
 
 static void print_row(const struct ctl *ctl, const struct fleet *fleet, const struct fleet_row *row)
 {
-    char text[PAST_TEXT_SIZE + 256], who[LIMIT_NAME_SIZE + 160];
+    char text[PAST_TEXT_SIZE + 256], who[LIMIT_NAME_SIZE + 160], attempts[64] = "";
     if (fleet->lease_holder[0] != '\0') {
         snprintf(who, sizeof who,
                  "Controller %s leads, and decides: ask there for its reasons (DEFIB_URL, or defibctl on its "
@@ -159,9 +159,12 @@ static void print_row(const struct ctl *ctl, const struct fleet *fleet, const st
         snprintf(who, sizeof who, "Nobody restarts anything, unless another controller leads.");
     }
     phrase_print(stdout, "", "", fleet->note, ctl->width);
-    snprintf(text, sizeof text, "%s is %s on %s%s%s; %lld attempts are on its account. %s", row->name,
-             row->state, row->host[0] == '\0' ? "no known host" : row->host,
-             row->reason[0] == '\0' ? "" : ", ", row->reason, (long long)row->attempts, who);
+    if (row->attempts >= 0) {
+        snprintf(attempts, sizeof attempts, "; %lld attempts are on its account", (long long)row->attempts);
+    }
+    snprintf(text, sizeof text, "%s is %s on %s%s%s%s. %s", row->name, row->state,
+             row->host[0] == '\0' ? "no known host" : row->host, row->reason[0] == '\0' ? "" : ", ",
+             row->reason, attempts, who);
     phrase_print(stdout, "", "", text, ctl->width);
 }
 
@@ -180,9 +183,12 @@ static int explain_without_controller(struct ctl *ctl, const char *name, size_t 
                                                    .note = fleet.note,
                                                    .row = row};
     struct err err;
-    event_command_history(ctl, name, wanted_of(count), (struct wall){0}, &past.history,
-                          &err); /* Redis may be away as well */
-    past_answer_describe(&past);
+    if (event_command_history(ctl, name, wanted_of(count), (struct wall){0}, &past.history, &err) == 0) {
+        past_answer_describe(&past);
+    } else {
+        snprintf(past.headline, sizeof past.headline, "What was recorded of it stands in Redis, and %s.",
+                 err.text);
+    }
     if (ctl->is_json) {
         past_answer_print_json(&past);
         return CTL_FINE;

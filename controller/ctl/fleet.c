@@ -426,6 +426,9 @@ static bool load_from_agents(struct ctl *ctl, struct fleet *fleet, const char *w
     struct asking asking = {.ctl = ctl, .fleet = fleet};
     fleet->source = "agents";
     agent_desk_each(ctl->settings, ask_agent, &asking);
+    for (size_t i = 0; i < fleet->row_count; i++) {
+        fleet->rows[i].attempts = -1; /* those stand in Redis */
+    }
     snprintf(fleet->leader, sizeof fleet->leader, "as %zu of %zu agents tell it", asking.answered,
              asking.asked);
     snprintf(

@@ -20,7 +20,7 @@ struct fleet_row {
     char status[LIMIT_WORD_SIZE];
     char reason[LIMIT_REASON_SIZE];
     char gate[LIMIT_WORD_SIZE];
-    int64_t attempts, max_attempts; /* max -1: not known */
+    int64_t attempts, max_attempts; /* -1: not known */
     bool is_host_lost;
     bool has_collision; /* another one claims its name: neither is restarted */
     struct wall since, next_at;

@@ -51,6 +51,15 @@ static char *choose(const char *json, const struct fleet_view_filter *filter)
 
 /* ---- as others tell it ---- */
 
+void fleet_json_attempts(struct json_writer *writer, const struct fleet_row *row)
+{
+    if (row->attempts < 0) {
+        json_writer_null(writer, "attempts");
+    } else {
+        json_writer_signed(writer, "attempts", row->attempts);
+    }
+}
+
 static void write_row(struct json_writer *writer, const char *key, const struct fleet_row *row)
 {
     json_writer_open(writer, key, '{');
@@ -60,7 +69,7 @@ static void write_row(struct json_writer *writer, const char *key, const struct 
     json_writer_text_or_null(writer, "docker_state", row->state);
     json_writer_text_or_null(writer, "status", row->status);
     json_writer_text_or_null(writer, "reason", row->reason);
-    json_writer_signed(writer, "attempts", row->attempts);
+    fleet_json_attempts(writer, row);
     json_writer_time(writer, "since", row->since, JSON_ROUND_DOWN);
     json_writer_time(writer, "cooldown_until", row->next_at, JSON_ROUND_UP);
     json_writer_close(writer, '}');

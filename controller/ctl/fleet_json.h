@@ -14,4 +14,8 @@ char *fleet_json_all(const struct fleet *fleet, const struct fleet_view_filter *
 /* {"container": …} of one that is not from the controller. */
 char *fleet_json_row(const struct fleet *fleet, const struct fleet_row *row);
 
+/* Its member `attempts`: null where they are not known. */
+struct json_writer;
+void fleet_json_attempts(struct json_writer *writer, const struct fleet_row *row);
+
 #endif

@@ -275,7 +275,11 @@ size_t fleet_view_rows(const struct ctl *ctl, const struct fleet *fleet,
         }
     }
     size_t count = table_count(table);
-    table_print(table, ctl->width, ctl->has_color, out);
+    if (count > 0 || fleet->row_count == 0) {
+        table_print(table, ctl->width, ctl->has_color, out);
+    } else {
+        fprintf(out, "No container is like that.\n");
+    }
     table_free(table);
     return count;
 }

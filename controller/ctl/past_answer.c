@@ -5,6 +5,7 @@
 
 #include "common/memory.h"
 #include "common/timestamp.h"
+#include "controller/ctl/fleet_json.h"
 #include "controller/ctl/phrase.h"
 #include "controller/ctl/table.h"
 #include "proto/json_writer.h"
@@ -140,7 +141,7 @@ void past_answer_print_json(const struct past_answer *past)
         json_writer_text(&writer, "note", past->note);
         json_writer_text_or_null(&writer, "host", past->row->host);
         json_writer_text(&writer, "docker_state", past->row->state);
-        json_writer_signed(&writer, "attempts", past->row->attempts);
+        fleet_json_attempts(&writer, past->row);
     }
     json_writer_text(&writer, "headline", past->headline);
     json_writer_time(&writer, "known_at", past->known_at, JSON_ROUND_DOWN); /* null: the rest is not known */

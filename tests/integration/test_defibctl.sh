@@ -329,6 +329,7 @@ test_without_the_controller() {
     # another one leads: said as it is, also by this one as its standby
     r set health:leader '{"id": "c9", "since": "2026-01-23T19:00:00Z", "epoch": 99, "token": "0123"}' px 60000
     expect_match "$(ctl status)" 'Redis up; controller c9 leads' 'status'
+    expect_match "$(ctl status --state exited)" 'No container is like that' 'none of that state'
     expect_match "$(ctl explain svc-a | tr -s '\n ' ' ')" 'Controller c9 leads, and decides' 'explain'
     expect_match "$(ctl doctor | tr -s '\n ' ' ' || true)" 'does not answer: c9 leads and decides meanwhile' 'doctor'
     start_controller
@@ -348,7 +349,8 @@ test_without_controller_and_redis() {
     expect_match "$(ctl status | tr -s '\n ' ' ')" 'Neither the controller nor Redis answers .* what the agents say themselves\. Silent is h2 at .* 1 container on 2 hosts; as 1 of 2 agents tell it .* svc-a h1 running' 'by DEFIB_AGENTS'
     CTL_ENV=(DEFIB_STATE_DIR="$T/state-controller")
     expect_eq "$(ctl status --json | jq -r '[.source, .hosts[0].host, .containers[0].container, .containers[0].docker_state] | join(" ")')" 'agents h1 svc-a running' 'by what the controller knew'
-    expect_match "$(ctl explain svc-a | tr -s '\n ' ' ')" 'what the agents say themselves.* svc-a is running on h1' explain
+    expect_match "$(ctl explain svc-a | tr -s '\n ' ' ')" 'what the agents say themselves.* svc-a is running on h1\. Nobody restarts anything, unless another controller leads\. What was recorded of it stands in Redis, and Redis is not reached' explain
+    expect_eq "$(ctl explain svc-a --json | jq -r '[.source, .docker_state, .attempts, .known_at] | tostring')" '["agents","running",null,null]' 'explain as JSON'
     expect_match "$(ctl show svc-a | tr -s '\n ' ' ')" 'docker_state running' show
 }
 
