@@ -65,6 +65,73 @@ static void add(struct explanation_lines *lines, const char *format, ...)
     va_end(args);
 }
 
+/* ---- the holds that cover it ---- */
+
+struct hold_search {
+    const struct scene *scene;
+    const struct decider_view_container *view;
+    struct explanation_lines *out;
+    void (*say)(const struct hold_search *search, const struct hold_watch_hold *hold);
+};
+
+static bool is_all(const struct hold_watch_hold *hold)
+{
+    return strcmp(hold->kind, "all") == 0;
+}
+
+static void meet_hold(void *arg, const struct hold_watch_hold *hold)
+{
+    const struct hold_search *search = arg;
+    const struct decider_view_container *view = search->view;
+    bool covers = is_all(hold) ||
+                  (strcmp(hold->kind, "container") == 0 && strcmp(hold->name, view->name) == 0) ||
+                  (strcmp(hold->kind, "service") == 0 && strcmp(hold->name, view->service) == 0) ||
+                  (strcmp(hold->kind, "host") == 0 && strcmp(hold->name, view->host) == 0);
+    if (covers) {
+        search->say(search, hold);
+    }
+}
+
+static void say_hold(const struct hold_search *search, const struct hold_watch_hold *hold)
+{
+    char what[128] = "It", end[64] = "until it is released", left[32], since[64] = "", age[32];
+    if (is_all(hold)) {
+        snprintf(what, sizeof what, "Everything");
+    } else if (strcmp(hold->kind, "container") != 0) {
+        snprintf(what, sizeof what, "Its %s %.80s", hold->kind, hold->name);
+    }
+    if (hold->until.ms != 0) {
+        explanation_duration(hold->until.ms - search->scene->wall.ms, left);
+        snprintf(end, sizeof end, "for %s more", left);
+    }
+    if (hold->since.ms != 0) {
+        explanation_duration(search->scene->wall.ms - hold->since.ms, age);
+        snprintf(since, sizeof since, " %s ago", age);
+    }
+    add(search->out, "%s was put on hold%s%s%.80s, %s%s%.160s.", what, since,
+        hold->by[0] == '\0' ? "" : " by ", hold->by, end, hold->reason[0] == '\0' ? "" : ": ", hold->reason);
+}
+
+static void say_hold_help(const struct hold_search *search, const struct hold_watch_hold *hold)
+{
+    char who[160] = "";
+    if (hold->by[0] != '\0') {
+        snprintf(who, sizeof who, "   (held by %.100s)", hold->by);
+    }
+    add(search->out, "defibctl release %s%s%s%s", hold->kind, is_all(hold) ? "" : " ",
+        is_all(hold) ? "" : hold->name, who);
+}
+
+static void each_hold(const struct scene *scene, const struct decider_view_container *view,
+                      void (*say)(const struct hold_search *search, const struct hold_watch_hold *hold),
+                      struct explanation_lines *out)
+{
+    struct hold_search search = {scene, view, out, say};
+    if (view->is_held) {
+        hold_watch_each(scene->parts.holds, meet_hold, &search);
+    }
+}
+
 /* ---- the headline ---- */
 
 static const char *trouble(const struct decider_view_container *view)
@@ -415,34 +482,6 @@ static void say_next(const struct decider_view_container *view, struct explanati
 
 /* ---- what can be done ---- */
 
-static void say_hold_help(void *arg, const struct hold_watch_hold *hold)
-{
-    char who[160] = "";
-    if (hold->by[0] != '\0') {
-        snprintf(who, sizeof who, "   (held by %.100s)", hold->by);
-    }
-    bool is_all = strcmp(hold->kind, "all") == 0;
-    add(arg, "defibctl release %s%s%s%s", hold->kind, is_all ? "" : " ", is_all ? "" : hold->name, who);
-}
-
-struct hold_search {
-    const struct decider_view_container *view;
-    struct explanation_lines *help;
-};
-
-static void meet_hold(void *arg, const struct hold_watch_hold *hold)
-{
-    const struct hold_search *search = arg;
-    const struct decider_view_container *view = search->view;
-    bool covers = strcmp(hold->kind, "all") == 0 ||
-                  (strcmp(hold->kind, "container") == 0 && strcmp(hold->name, view->name) == 0) ||
-                  (strcmp(hold->kind, "service") == 0 && strcmp(hold->name, view->service) == 0) ||
-                  (strcmp(hold->kind, "host") == 0 && strcmp(hold->name, view->host) == 0);
-    if (covers) {
-        say_hold_help(search->help, hold);
-    }
-}
-
 static const char *docker_name(const struct decider_view_container *view)
 {
     const char *slash = strrchr(view->name, '/');
@@ -454,10 +493,8 @@ static void say_help(const struct scene *scene, const struct decider_view_contai
 {
     enum gate gate = first_closed(out->is_open);
     struct explanation_lines *help = &out->help;
-    if (view->is_held) {
-        struct hold_search search = {view, help};
-        hold_watch_each(scene->parts.holds, meet_hold, &search);
-    } else if (view->state == STATE_HELD && view->host[0] != '\0') {
+    each_hold(scene, view, say_hold_help, help);
+    if (!view->is_held && view->state == STATE_HELD && view->host[0] != '\0') {
         add(help, "docker start %s   (on %s)", docker_name(view), view->host);
     }
     if (view->state == STATE_COOLDOWN) {
@@ -495,6 +532,7 @@ void explanation_make(const struct scene *scene, const struct decider_view_conta
     decider_view_gates(scene->parts.decider, view->name, scene->now, out->is_open);
     say_headline(scene, view, out);
     say_evidence(scene, view, report, &out->evidence);
+    each_hold(scene, view, say_hold, &out->evidence);
     say_redis(scene, &out->evidence);
     say_verdict(scene, view, out);
     say_next(view, out);

@@ -204,6 +204,7 @@ test_what_an_operator_changes() {
     expect_match "$(ctl status)" 'HELD: container svc-a, by .*, for [0-9]+s, ends in (30|29|28|27)m: a migration' 'the hold in status'
     expect_match "$(ctl status | grep '^svc-a')" 'HELD +0/3 +[0-9]+s +(30|29|28|27)m +hold' 'since when, and how long'
     expect_match "$(ctl explain svc-a | tr -s '\n ' ' ')" 'Next: its hold ends, and it is judged anew, in (30|29|28|27)m\.' 'what comes next'
+    expect_match "$(ctl explain svc-a | tr -s '\n ' ' ')" 'It was put on hold [0-9.]+ s ago by [^ ]+, for (30|29|28|27) min more: a migration\.' 'whose hold, and why'
     before=$(started_at svc-a)
     crash svc-a
     expect_never 3 controller 'Attempting restart of svc-a'
