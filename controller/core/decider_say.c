@@ -8,6 +8,7 @@
 #include "common/memory.h"
 #include "controller/core/decider_gates.h"
 #include "controller/core/decider_hold.h"
+#include "controller/core/decider_step.h"
 #include "controller/core/decider_terms.h"
 #include "controller/core/dependencies.h"
 
@@ -163,7 +164,7 @@ static struct mono next_of(const struct decider *decider, const struct container
     }
     bool is_looked_at =
         policy->state == STATE_SUSPECT || policy->state == STATE_DOWN || policy->state == STATE_FAILED;
-    return is_looked_at ? policy->wake_at : (struct mono){0};
+    return is_looked_at ? decider_step_look_at(decider, container) : (struct mono){0};
 }
 
 static void fill_closed(const struct decider *decider, const struct container *container,

@@ -284,6 +284,12 @@ static bool is_timer_due(struct decider *decider, struct container *container)
            may_count_on(decider, container);
 }
 
+struct mono decider_step_look_at(const struct decider *decider, const struct container *container)
+{
+    struct mono wake = container->policy.wake_at;
+    return container->policy.state == STATE_SUSPECT ? mono_min(wake, decider->check_at) : wake;
+}
+
 void decider_step_rearm(struct decider *decider, struct container *container)
 {
     struct mono wake = container->policy.wake_at;

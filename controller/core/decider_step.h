@@ -27,6 +27,10 @@ void decider_step_look_again(struct decider *decider, struct container *containe
 
 /* Something that gates look at changed: all that wait look again now. */
 void decider_step_wake_failed(struct decider *decider);
+
+/* When it is looked at again: by its own deadline, or at the next check. */
+struct mono decider_step_look_at(const struct decider *decider, const struct container *container);
+
 void decider_step_rearm(struct decider *decider, struct container *container);
 bool decider_step_due(struct decider *decider);
 void decider_step_check(struct decider *decider);

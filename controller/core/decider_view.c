@@ -5,6 +5,7 @@
 #include "controller/core/decider_hold.h"
 #include "controller/core/decider_inner.h"
 #include "controller/core/decider_lead.h"
+#include "controller/core/decider_step.h"
 #include "controller/core/decider_terms.h"
 #include "controller/core/dependencies.h"
 
@@ -139,7 +140,7 @@ static struct decider_view_container view_of(const struct decider *decider, cons
         .docker_acts_until = policy->acting_until,
         .next_attempt_at = policy->next_attempt_at,
         .cooldown_until = policy->cooldown_until,
-        .wake_at = policy->wake_at,
+        .wake_at = decider_step_look_at(decider, container),
         .breaker_turn_at = decider_breaker_turn_at(decider, container),
         .is_held = container->is_held,
         .held_until = container->is_held ? decider_hold_end(decider, container) : (struct mono){0},

@@ -417,6 +417,23 @@ static void test_what_a_gate_waits_for(void **state)
     assert_true(then.next_at.ms > fleet.record.timestamp.ms + 4000);
 }
 
+/* It is looked at again at the next check, and that is when. */
+static void test_one_that_is_suspect(void **state)
+{
+    (void)state;
+    begin_up("web-*", "");
+    struct heartbeat word = fleet_word("h1", "web-1", CONTAINER_RUNNING, FIRST);
+    word.status = BEAT_UNHEALTHY;
+    fleet_beat(&word);
+    assert_int_equal(look("web-1").state, STATE_SUSPECT);
+    struct explanation now = explain("web-1"), then = explain_past("web-1");
+    assert_string_equal(now.next, "the next check");
+    assert_in_range(mono_diff(now.next_at, fleet_now()), 1, fleet.config.check_interval_ms);
+    assert_string_equal(then.next, now.next);
+    assert_int_equal(then.next_at.ms - fleet.record.timestamp.ms / 1000 * 1000,
+                     mono_diff(now.next_at, fleet_now()));
+}
+
 static void always(struct container_spec *spec)
 {
     spec->docker_policy = DOCKER_POLICY_ALWAYS;
@@ -513,6 +530,7 @@ int main(void)
         cmocka_unit_test(test_durations),
         cmocka_unit_test_teardown(test_the_past_is_told_like_the_present, tear_down),
         cmocka_unit_test_teardown(test_what_a_gate_waits_for, tear_down),
+        cmocka_unit_test_teardown(test_one_that_is_suspect, tear_down),
         cmocka_unit_test_teardown(test_one_that_docker_restarts, tear_down),
         cmocka_unit_test_teardown(test_one_that_is_restarted_now, tear_down),
         cmocka_unit_test_teardown(test_one_that_is_held, tear_down),
