@@ -24,7 +24,7 @@ void leadership_redis(struct leadership *leadership, bool has_redis, struct mono
 {
     leadership->has_redis = has_redis;
     bool has_led_before_other = leadership->granted != 0 && leadership->known > leadership->granted;
-    bool must_wait = leadership->role == ROLE_STANDBY && (leadership->has_seen_other || has_led_before_other);
+    bool must_wait = leadership->role == ROLE_STANDBY && (leadership->is_outdone || has_led_before_other);
     if (has_redis) {
         leadership->may_take_at = must_wait ? mono_add(now, wait_ms(leadership)) : now;
     }
@@ -39,6 +39,7 @@ enum lease_grant leadership_granted(struct leadership *leadership, const struct 
                              : !is_next && !terms->was_ours ? GRANT_TAKEN
                              : is_back                      ? GRANT_RESUMED
                                                             : GRANT_CONTINUED;
+    leadership->is_outdone = false;
     leadership->granted = terms->epoch;
     leadership->known = terms->epoch > leadership->known ? terms->epoch : leadership->known;
     leadership->others = terms->others;
@@ -49,7 +50,7 @@ enum lease_grant leadership_granted(struct leadership *leadership, const struct 
 void leadership_refused(struct leadership *leadership)
 {
     leadership->renewed_at = leadership->led_at = (struct mono){0};
-    leadership->has_seen_other = true;
+    leadership->has_seen_other = leadership->is_outdone = true;
     leadership->others = -1;
     leadership->role = ROLE_STANDBY;
 }

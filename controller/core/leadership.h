@@ -39,7 +39,8 @@ struct leadership {
     uint64_t known;   /* the highest that anybody told of */
     int64_t others;   /* controllers beside us when Redis was last heard; -1: not known */
     bool has_redis;
-    bool has_seen_other;                /* another one led, in our time */
+    bool has_seen_other;                /* another one led, in our time … */
+    bool is_outdone;                    /* … and since we did */
     struct mono renewed_at;             /* when the last request that was granted left; 0: none */
     struct mono led_at;                 /* the last time that it might command; 0: never */
     struct mono may_take_at;            /* a free lease is not taken before */
@@ -80,8 +81,8 @@ enum leader_role leadership_look(struct leadership *leadership, struct mono now)
 /* Commands may leave before this moment, without another look; 0: none may. */
 struct mono leadership_until(const struct leadership *leadership);
 
-/* A lease that is free may be asked for. One who saw another lead, or hears from agents that one did after
- * it, waits a whole lease, and at least 8 s, after Redis came back: the last leader goes first, and hands on
+/* A lease that is free may be asked for. One who saw another lead since it did, or hears from agents that one
+ * did, waits a whole lease, and at least 8 s, after Redis came back: the last leader goes first, and hands on
  * the attempts that it made without Redis. */
 bool leadership_may_take(const struct leadership *leadership, struct mono now);
 

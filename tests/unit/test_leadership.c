@@ -227,6 +227,21 @@ static void the_last_leader_goes_first(void **state)
     assert_true(leadership_may_take(&leadership, now()));
 }
 
+/* It led behind another one, and stood by in an outage. */
+static void nor_does_the_last_leader_wait_for_one_that_led_before_it(void **state)
+{
+    (void)state;
+    begin(0);
+    leadership_redis(&leadership, true, now());
+    leadership_refused(&leadership);
+    grant(8, 1, now());
+    assert_int_equal(ROLE_LEADER, look());
+    leadership_redis(&leadership, false, now());
+    assert_int_equal(ROLE_STANDBY, after(60000));
+    leadership_redis(&leadership, true, now());
+    assert_true(leadership_may_take(&leadership, now()));
+}
+
 /* A new process of one that led before another: agents tell it. */
 static void who_starts_hears_who_led_last(void **state)
 {
@@ -289,6 +304,7 @@ int main(void)
         cmocka_unit_test(a_higher_epoch_ends_it),
         cmocka_unit_test(a_new_process_without_redis),
         cmocka_unit_test(the_last_leader_goes_first),
+        cmocka_unit_test(nor_does_the_last_leader_wait_for_one_that_led_before_it),
         cmocka_unit_test(who_starts_hears_who_led_last),
         cmocka_unit_test(grants_tell_who_led),
         cmocka_unit_test(our_own_lost_grant_is_no_other_leader),
