@@ -95,7 +95,7 @@ static struct outcome outcome_of(struct command_runner *runner, const struct com
     struct outcome outcome = {.id = command->id,
                               .op = command->op,
                               .epoch = command->epoch,
-                              .attempt = command->attempt,
+                              .unstored_attempt = command->unstored_attempt,
                               .at = runner->ports.wall(runner->ports.arg),
                               .stop_timeout_ms = command->stop_timeout_ms};
     memory_set_text(outcome.container, sizeof outcome.container, command->container);
@@ -555,7 +555,7 @@ static void recover_one(void *arg, const struct outcome *outcome)
     struct command command = {.id = outcome->id,
                               .op = outcome->op,
                               .epoch = outcome->epoch,
-                              .attempt = outcome->attempt,
+                              .unstored_attempt = outcome->unstored_attempt,
                               .stop_timeout_ms = outcome->stop_timeout_ms};
     memory_set_text(command.container, sizeof command.container, outcome->container);
     memory_set_text(command.container_id, sizeof command.container_id, outcome->container_id);

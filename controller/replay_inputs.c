@@ -158,10 +158,15 @@ static void play_unchanged(struct replay_world *world, const struct journal_inpu
     replay_words_hear_again(world, host, (int)input->path);
 }
 
+static enum stored_in where_of(int64_t value)
+{
+    return value == STORED_NOWHERE || value == STORED_ON_DISK ? (enum stored_in)value : STORED_IN_REDIS;
+}
+
 static void play_stored(struct replay_world *world, const struct journal_input *input)
 {
     if (world->is_claimed[world->at]) {
-        decider_stored(world->decider, input->container, input->token, input->value != 0, world->now,
+        decider_stored(world->decider, input->container, input->token, where_of(input->value), world->now,
                        world->wall);
     }
 }
@@ -244,7 +249,8 @@ void replay_inputs_play(struct replay_world *world)
         decider_lead(decider, input->epoch, input->is_leader ? MONO_NEVER : (struct mono){0}, world->now);
         break;
     case JOURNAL_TILT:
-        decider_stored(decider, "", 0, false, world->now, world->wall); /* changes nothing but the time */
+        decider_stored(decider, "", 0, STORED_NOWHERE, world->now,
+                       world->wall); /* changes nothing but the time */
         break;
     case JOURNAL_TICK:
         world->is_ticking = true;

@@ -257,7 +257,7 @@ void replay_model_happen(struct replay_world *world, const struct replay_event *
         decider_key_read(world->decider, track->name, event->finding, world->now, world->wall);
         break;
     case REPLAY_IS_STORED:
-        decider_stored(world->decider, track->name, event->token, true, world->now, world->wall);
+        decider_stored(world->decider, track->name, event->token, STORED_IN_REDIS, world->now, world->wall);
         break;
     case REPLAY_ENDED_WELL:
         if (event->segment == track->segment && track->is_parted) {

@@ -153,9 +153,9 @@ void restart_entries_unkeep(struct restart_store *store, const char *container)
 }
 
 void restart_entries_tell_stored(struct restart_store *store, const char *container, uint64_t token,
-                                 bool is_safe)
+                                 enum stored_in where)
 {
-    decider_stored(store->options.port.decider, container, token, is_safe, restart_entries_now(store),
+    decider_stored(store->options.port.decider, container, token, where, restart_entries_now(store),
                    clock_wall_now());
     decider_port_told(&store->options.port);
 }
@@ -169,19 +169,22 @@ static void on_set(void *arg, const struct redis_reply *reply)
     store->pending--;
     struct restart_entry *entry = restart_entries_find(store, request->container);
     bool is_newest = entry != NULL && entry->changed == request->change;
-    bool is_safe = redis_session_took_write(store->options.session, reply);
-    if (is_safe) {
+    enum stored_in where =
+        redis_session_took_write(store->options.session, reply) ? STORED_IN_REDIS : STORED_NOWHERE;
+    if (where == STORED_IN_REDIS) {
         if (is_newest) {
             entry->is_pending = false;
             restart_entries_journal(store, request->container, JOURNAL_STORED, request->text);
         }
     } else if (is_newest) {
         entry->is_pending = true;
-        is_safe = restart_entries_journal(store, request->container, JOURNAL_PENDING, request->text);
+        where = restart_entries_journal(store, request->container, JOURNAL_PENDING, request->text)
+                    ? STORED_ON_DISK
+                    : STORED_NOWHERE;
     }
     if (request->has_token) {
         FAULT_POINT("controller_stored");
-        restart_entries_tell_stored(store, request->container, request->token, is_safe);
+        restart_entries_tell_stored(store, request->container, request->token, where);
     }
     restart_entries_free_request(request);
 }

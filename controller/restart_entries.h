@@ -112,7 +112,7 @@ bool restart_entries_send_delete(struct restart_store *store, struct restart_ent
 void restart_entries_free_request(struct restart_request *request);
 
 void restart_entries_tell_stored(struct restart_store *store, const char *container, uint64_t token,
-                                 bool is_safe);
+                                 enum stored_in where);
 void restart_entries_tell_loaded(struct restart_store *store, const struct restart_entry *entry);
 void restart_entries_warn_unreadable(struct restart_store *store, const char *container, const char *cause);
 

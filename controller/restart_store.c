@@ -23,9 +23,9 @@ void restart_store_save(struct restart_store *store, const char *container, uint
     }
     entry->changed = ++store->change;
     entry->is_pending = true;
-    bool is_safe = restart_entries_journal(store, entry->container, JOURNAL_PENDING, entry->text);
+    bool is_on_disk = restart_entries_journal(store, entry->container, JOURNAL_PENDING, entry->text);
     cleanup_free char *name = memory_copy_text(container); /* the decider's own text may go away */
-    restart_entries_tell_stored(store, name, token, is_safe);
+    restart_entries_tell_stored(store, name, token, is_on_disk ? STORED_ON_DISK : STORED_NOWHERE);
 }
 
 void restart_store_forget(struct restart_store *store, const char *container)

@@ -102,6 +102,7 @@ static const struct field command_fields[] = {
     COMMAND_FIELD("ttl_ms", FIELD_SIGNED, NEED_ALWAYS, ttl_ms),
     COMMAND_FIELD("sent_at_ms", FIELD_UNSIGNED, NEED_NEVER, sent_at_ms),
     COMMAND_FIELD("if_change", FIELD_UNSIGNED, NEED_NEVER, if_change),
+    COMMAND_FIELD("unstored_attempt", FIELD_SIGNED, NEED_NEVER, unstored_attempt),
 };
 
 #define ANSWER_FIELD(text, what, need, member)                                                \

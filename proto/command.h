@@ -34,6 +34,7 @@ struct command {
     char container_id[LIMIT_ID_SIZE];
     char expect_started_at[LIMIT_TIME_SIZE]; /* Docker's State.StartedAt, byte for byte */
     int64_t attempt, max_attempts;
+    int64_t unstored_attempt; /* `attempt`, where only the controller's own disk has it; 0: Redis has it */
     char reason[LIMIT_REASON_SIZE];
     int64_t stop_timeout_ms;
     int64_t ttl_ms;      /* counted from receipt */

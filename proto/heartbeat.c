@@ -41,7 +41,7 @@ void heartbeat_init(struct heartbeat *beat)
     beat->oom_killed = false;
     beat->restart_count = -1;
     beat->last_command_code = ANSWER_UNKNOWN;
-    beat->last_command_attempt = 0;
+    beat->last_command_unstored = 0;
     beat->last_command_at = (struct wall){0};
     beat->checks = beat->metrics = beat->extra = NULL;
 }
@@ -136,7 +136,7 @@ static bool read_told(struct cJSON *tree, cJSON *item, const struct heartbeat_fi
     case FIELD_RESTART_COUNT:
         return json_reader_signed(item, 0, INT64_MAX, &out->restart_count);
     case FIELD_ATTEMPT:
-        return json_reader_signed(item, 1, LIMIT_ATTEMPTS, &out->last_command_attempt);
+        return json_reader_signed(item, 1, LIMIT_ATTEMPTS, &out->last_command_unstored);
     case FIELD_NAME:
     case FIELD_INSTANCE:
     case FIELD_STATUS:
@@ -306,7 +306,7 @@ static bool write_field(struct json_writer *writer, const struct heartbeat_field
     case FIELD_RESTART_COUNT:
         return write_number(writer, name, beat->restart_count >= 0, beat->restart_count);
     case FIELD_ATTEMPT:
-        return write_number(writer, name, beat->last_command_attempt > 0, beat->last_command_attempt);
+        return write_number(writer, name, beat->last_command_unstored > 0, beat->last_command_unstored);
     }
     return false;
 }

@@ -53,8 +53,8 @@ struct heartbeat {
     char error[LIMIT_DETAIL_SIZE];            /* Docker's State.Error, cut */
     char last_command[LIMIT_COMMAND_ID_SIZE]; /* the id as hex, and how it ended */
     enum answer_code last_command_code;
-    int64_t last_command_attempt; /* the number that it carried; 0: not said */
-    struct wall last_command_at;  /* when it ended */
+    int64_t last_command_unstored; /* its unstored_attempt (command.h); 0: none */
+    struct wall last_command_at;   /* when it ended */
 
     struct cJSON *checks;  /* an object or NULL */
     struct cJSON *metrics; /* an object or NULL */

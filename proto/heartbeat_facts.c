@@ -150,7 +150,7 @@ static bool take_number(struct cursor *cursor, enum field_kind kind, struct hear
         return value > 0;
     }
     if (kind == FIELD_ATTEMPT) {
-        out->last_command_attempt = value;
+        out->last_command_unstored = value;
         return value > 0 && value <= LIMIT_ATTEMPTS;
     }
     out->restart_count = value;

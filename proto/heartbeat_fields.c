@@ -38,7 +38,7 @@ const struct heartbeat_field heartbeat_fields_table[] = {
     FIELD("error", FIELD_TEXT, error),
     FIELD("last_command", FIELD_NAME, last_command),
     FIELD("last_command_code", FIELD_COMMAND_CODE, last_command_code),
-    FIELD("last_command_attempt", FIELD_ATTEMPT, last_command_attempt),
+    FIELD("last_command_unstored", FIELD_ATTEMPT, last_command_unstored),
     FIELD("last_command_at", FIELD_TIME, last_command_at),
 };
 _Static_assert(sizeof heartbeat_fields_table / sizeof heartbeat_fields_table[0] == HEARTBEAT_FIELDS,

@@ -145,8 +145,8 @@ static void write_field(struct json_writer *writer, const struct field *field,
 static void write_start(struct json_writer *writer, const struct journal_input *input)
 {
     static const char *const names[] = {"seed", "seed2"};
-    if (input->unstored_since.ms != 0) {
-        json_writer_signed(writer, "unstored_since", input->unstored_since.ms);
+    if (input->have_others_led) {
+        json_writer_bool(writer, "others_led", true);
     }
     for (size_t i = 0; i < 2; i++) {
         char hex[SEED_SIZE]; /* more than a number in JSON holds */
@@ -289,9 +289,9 @@ static int read_start(const cJSON *tree, struct journal_input *out, struct err *
             return json_reader_refuse(each, each->string, "a text", err);
         }
     }
-    const cJSON *since = find(tree, "unstored_since"); /* only where another one led before */
-    if (since != NULL && !json_reader_signed(since, 0, MOST_MS, &out->unstored_since.ms)) {
-        return json_reader_refuse(since, since->string, "milliseconds", err);
+    const cJSON *others = find(tree, "others_led"); /* only where they did */
+    if (others != NULL && !json_reader_bool(others, &out->have_others_led)) {
+        return json_reader_refuse(others, others->string, "true or false", err);
     }
     int result = read_seed(find(tree, "seed"), &out->seed[0], err);
     return result != 0 ? result : read_seed(find(tree, "seed2"), &out->seed[1], err);

@@ -74,7 +74,7 @@ struct journal_input {
     int64_t status, code;    /* ANSWER: code -1 where no answer came */
     struct mono since;       /* HEARD, TILT */
     struct mono check_at, hosts_at, settled_at, redis_since; /* START */
-    struct mono unstored_since;                              /* START; 0: none led before */
+    bool have_others_led;                                    /* START: before it leads now */
     bool is_redis_up, is_leader;                             /* START */
     struct wall until, stamp;          /* HOLD; BEAT, AGAIN: its timestamp with milliseconds */
     const char *settings;              /* START, writing: a JSON object */

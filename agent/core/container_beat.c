@@ -126,6 +126,6 @@ void container_beat_fill(const struct container *container, const char *host, co
     memory_set_text(beat->error, sizeof beat->error, container->error);
     memory_set_text(beat->last_command, sizeof beat->last_command, container->last_command);
     beat->last_command_code = container->last_command_code;
-    beat->last_command_attempt = container->last_command_attempt;
+    beat->last_command_unstored = container->last_command_unstored;
     beat->last_command_at = container->last_command_at;
 }

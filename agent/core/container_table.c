@@ -816,8 +816,8 @@ void container_table_set_last_command(struct container_table *table, const struc
     if (entry != NULL) {
         command_id_format(&outcome->id, entry->pub.last_command);
         entry->pub.last_command_code = outcome->code;
-        bool is_number = outcome->attempt > 0 && outcome->attempt <= LIMIT_ATTEMPTS;
-        entry->pub.last_command_attempt = is_number ? outcome->attempt : 0;
+        bool is_number = outcome->unstored_attempt > 0 && outcome->unstored_attempt <= LIMIT_ATTEMPTS;
+        entry->pub.last_command_unstored = is_number ? outcome->unstored_attempt : 0;
         entry->pub.last_command_at = outcome->at;
         touch(table, entry);
     }

@@ -53,7 +53,7 @@ struct container {
     struct container_spec spec;       /* labels and flags: is_own, is_redis_in_use, is_denied_by_agent, … */
     char last_command[LIMIT_COMMAND_ID_SIZE]; /* hex; "": none */
     enum answer_code last_command_code;
-    int64_t last_command_attempt; /* 0: none */
+    int64_t last_command_unstored; /* its unstored_attempt (command.h) */
     struct wall last_command_at;
     uint64_t change; /* the table's change counter when this one changed last */
 };

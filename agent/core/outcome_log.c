@@ -131,7 +131,7 @@ static size_t encode_outcome(const struct outcome *outcome, uint8_t out[OUTCOME_
     put_text(&cursor, outcome->before);
     put_text(&cursor, outcome->started_at);
     put_text(&cursor, outcome->detail);
-    put_number(&cursor, (uint64_t)outcome->attempt, 8);
+    put_number(&cursor, (uint64_t)outcome->unstored_attempt, 8);
     return end_record(&cursor);
 }
 
@@ -170,8 +170,8 @@ static bool decode_outcome(const uint8_t *record, size_t len, struct outcome *ou
     get_text(&cursor, out->before, sizeof out->before);
     get_text(&cursor, out->started_at, sizeof out->started_at);
     get_text(&cursor, out->detail, sizeof out->detail);
-    bool tells_attempt = cursor.at < cursor.len; /* older agents did not write it */
-    out->attempt = tells_attempt ? (int64_t)get_number(&cursor, 8) : 0;
+    bool tells_unstored = cursor.at < cursor.len; /* older agents did not write it */
+    out->unstored_attempt = tells_unstored ? (int64_t)get_number(&cursor, 8) : 0;
     return !cursor.is_short;
 }
 

@@ -31,7 +31,7 @@ struct outcome {
     enum command_op op;
     enum answer_code code; /* ANSWER_ACCEPTED: only the intent is known */
     uint64_t epoch;
-    int64_t attempt; /* the number that the command carried; 0: none */
+    int64_t unstored_attempt; /* as in command.h */
     struct wall at;
     int64_t took_ms;
     int64_t stop_timeout_ms;

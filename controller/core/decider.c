@@ -195,14 +195,14 @@ bool decider_forget_host(struct decider *decider, const char *host, struct mono 
     return is_forgotten;
 }
 
-void decider_stored(struct decider *decider, const char *container, uint64_t token, bool is_safe,
+void decider_stored(struct decider *decider, const char *container, uint64_t token, enum stored_in where,
                     struct mono now, struct wall wall)
 {
     enter(decider, now, &wall);
-    decider_input_stored(decider, container, token, is_safe);
+    decider_input_stored(decider, container, token, where);
     struct container *found = token == 0 ? NULL : liveness_find(&decider->liveness, container);
     if (found) {
-        decider_attempt_stored(decider, found, token, is_safe);
+        decider_attempt_stored(decider, found, token, where);
     }
     leave(decider);
 }
@@ -266,9 +266,7 @@ void decider_take_over(struct decider *decider, enum led_between between, struct
     decider_lead_forget(decider);
     decider->is_following = false;
     decider->leads_until = (struct mono){0};
-    if (between == LED_BY_OTHERS) {
-        decider_budget_succeed(decider);
-    }
+    decider->have_others_led |= between == LED_BY_OTHERS;
     decider_told_settle(decider, between);
     leave(decider);
 }

@@ -79,8 +79,9 @@ void decider_state_loaded(struct decider *decider, const char *container, const 
 /* The operator deleted `health:restart:{container}`: a fresh budget. */
 void decider_state_reset(struct decider *decider, const char *container, struct mono now, struct wall wall);
 
-/* The answer to ACTION_STORE of that token. `is_safe`: it lies in Redis, or in the local journal. */
-void decider_stored(struct decider *decider, const char *container, uint64_t token, bool is_safe,
+/* The answer to ACTION_STORE of that token. */
+enum stored_in { STORED_NOWHERE, STORED_IN_REDIS, STORED_ON_DISK };
+void decider_stored(struct decider *decider, const char *container, uint64_t token, enum stored_in where,
                     struct mono now, struct wall wall);
 
 /* The answer to ACTION_SEND or ACTION_ASK. status 0 with an answer; else -ETIMEDOUT, -ECONNREFUSED …, NULL.

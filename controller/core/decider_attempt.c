@@ -235,13 +235,13 @@ static void announce(struct decider *decider, struct container *container, const
 }
 
 void decider_attempt_stored(struct decider *decider, struct container *container, uint64_t token,
-                            bool is_safe)
+                            enum stored_in where)
 {
     struct attempt *attempt = container->attempt;
     if (!attempt || attempt->phase != PHASE_STORING || attempt->token != token) {
         return;
     }
-    if (!is_safe) {
+    if (where == STORED_NOWHERE) {
         if (!container->is_store_said) {
             decider_say_line(decider, container, ACTION_ERROR,
                              "Restart of %s waits: its attempt can be stored neither in Redis nor on disk",
@@ -256,6 +256,7 @@ void decider_attempt_stored(struct decider *decider, struct container *container
     if (!may_leave(decider, container)) {
         return;
     }
+    attempt->command.unstored_attempt = where == STORED_ON_DISK ? attempt->command.attempt : 0;
     attempt->phase = PHASE_SENDING;
     attempt->deadline = mono_add(decider->now, outcome_ms(attempt));
     announce(decider, container, attempt);
@@ -450,6 +451,11 @@ void decider_attempt_refresh(struct decider *decider, struct container *containe
         attempt->deadline = mono_add(decider->now, outcome_ms(attempt));
     }
     decider_step_rearm(decider, container);
+}
+
+bool decider_attempt_has_place(const struct container *container)
+{
+    return container->attempt && container->attempt->is_counted;
 }
 
 void decider_attempt_release(struct decider *decider, struct container *container)

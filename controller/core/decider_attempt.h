@@ -14,7 +14,7 @@ void decider_attempt_begin(struct decider *decider, struct container *container)
 void decider_attempt_restore(struct decider *decider, struct container *container);
 
 void decider_attempt_stored(struct decider *decider, struct container *container, uint64_t token,
-                            bool is_safe);
+                            enum stored_in where);
 /* Whose command it is, once it was sent; NULL: nobody's. */
 struct container *decider_attempt_find(const struct decider *decider, const struct command_id *id);
 
@@ -34,6 +34,9 @@ bool decider_attempt_rename(struct decider *decider, struct container *container
 
 /* The host is back: asks at once and waits for the answer anew. */
 void decider_attempt_refresh(struct decider *decider, struct container *container);
+
+/* Its attempt counts among the running restarts. */
+bool decider_attempt_has_place(const struct container *container);
 
 /* Its host is not heard: once its outcome is overdue, or while nothing was sent, it takes no place among the
  * running restarts. */

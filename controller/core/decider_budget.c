@@ -15,9 +15,6 @@ enum { PENDING_MAX = 100000 };
 
 static const int64_t SECOND_MS = 1000; /* stored times are cut to seconds */
 
-/* A lease without Redis, and what a command takes that left at its end. */
-static const int64_t LAST_LEADER_MS = 60000;
-
 /* A state whose container was not seen yet. */
 struct pending_states {
     char *name;
@@ -186,23 +183,13 @@ static void apply(struct decider *decider, struct container *container, const st
     }
 }
 
-/* Attempts of whoever led before lie in Redis, but for those that it made cut off from it: in the end, or in
- * an outage that has just ended. Their agents know of them. What is older it was able to store, and an
- * operator may have deleted it since. */
-void decider_budget_succeed(struct decider *decider)
+/* Attempts of whoever led before lie in Redis, but for those that it made cut off from it: its own disk has
+ * them, and their agents. */
+static bool is_unstored(const struct decider *decider, const struct heartbeat *beat)
 {
-    struct mono recent = mono_add(decider->now, -LAST_LEADER_MS);
-    bool is_after_outage = decider->redis_left_at.ms != 0 &&
-                           (!decider->liveness.is_redis_up || decider->liveness.redis_since.ms > recent.ms);
-    decider->unstored_since = is_after_outage ? mono_min(recent, decider->redis_left_at) : recent;
-}
-
-static bool is_unstored(const struct decider *decider, const struct heartbeat *beat, int64_t age_ms)
-{
-    bool tells = beat->last_command_at.ms != 0 && beat->timestamp.ms != 0 &&
-                 !answer_code_changed_nothing(beat->last_command_code);
-    return tells && decider->unstored_since.ms != 0 && !decider->is_following &&
-           mono_diff(decider->now, decider->unstored_since) >= age_ms;
+    return decider->have_others_led && !decider->is_following && beat->last_command_unstored > 0 &&
+           beat->last_command_at.ms != 0 && beat->timestamp.ms != 0 &&
+           !answer_code_changed_nothing(beat->last_command_code);
 }
 
 void decider_budget_told(struct decider *decider, struct container *container, const struct heartbeat *beat)
@@ -211,8 +198,8 @@ void decider_budget_told(struct decider *decider, struct container *container, c
     bool is_stored = container->stored && strcmp(container->stored->command_id, beat->last_command) == 0;
     int64_t age_ms = beat->timestamp.ms - beat->last_command_at.ms;
     age_ms = age_ms < 0 ? 0 : age_ms;
-    if (is_stored || container->attempt || beat->last_command_attempt <= policy->attempts ||
-        !is_unstored(decider, beat, age_ms)) {
+    if (is_stored || container->attempt || beat->last_command_unstored <= policy->attempts ||
+        !is_unstored(decider, beat)) {
         return;
     }
     struct policy_terms terms;
@@ -223,7 +210,7 @@ void decider_budget_told(struct decider *decider, struct container *container, c
     struct restart_state *state = decider_budget_state(container);
     memory_set_text(state->command_id, sizeof state->command_id, beat->last_command);
     state->last_attempt_at = state->last_completed_at = (struct wall){decider->wall.ms - age_ms};
-    policy->attempts = (int32_t)beat->last_command_attempt;
+    policy->attempts = (int32_t)beat->last_command_unstored;
     struct mono until = mono_add(decider->now, policy_backoff_ms(&terms, policy->attempts) - age_ms);
     policy->next_attempt_at = until.ms > policy->next_attempt_at.ms ? until : policy->next_attempt_at;
     decider_say_line(decider, container, ACTION_INFO,

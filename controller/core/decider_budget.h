@@ -21,10 +21,7 @@ void decider_budget_forget_name(struct decider *decider, const struct container 
 void decider_budget_load(struct decider *decider, const char *name, const struct restart_state *state);
 void decider_budget_reset(struct decider *decider, const char *name);
 
-/* Others led until now. */
-void decider_budget_succeed(struct decider *decider);
-
-/* The last command that its agent tells of counts where whoever led before us could not store it any more. */
+/* The last command that its agent tells of counts where whoever led before us could not store it in Redis. */
 void decider_budget_told(struct decider *decider, struct container *container, const struct heartbeat *beat);
 
 /* The container is there now: a state that was loaded before it was seen applies. */

@@ -545,9 +545,6 @@ bool decider_facts_unchanged(struct decider *decider, const char *host_name, con
 void decider_facts_redis(struct decider *decider, enum redis_state state)
 {
     struct liveness *liveness = &decider->liveness;
-    if (liveness->is_redis_up && state == REDIS_AWAY) {
-        decider->redis_left_at = decider->now;
-    }
     liveness->is_redis_up = state != REDIS_AWAY;
     liveness->redis_since = decider->now;
     struct container *next = NULL;

@@ -1,5 +1,6 @@
 #include "controller/core/decider_gates.h"
 
+#include "controller/core/decider_attempt.h"
 #include "controller/core/decider_breaker.h"
 #include "controller/core/decider_lead.h"
 #include "controller/core/decider_say.h"
@@ -32,7 +33,8 @@ struct gate_inputs decider_gates_inputs(const struct decider *decider, const str
     const struct host *host = container->host;
     enum failure_cause cause = container->policy.cause;
     bool is_silence = cause == CAUSE_MISSING || cause == CAUSE_START_TIMEOUT;
-    int64_t own = container->attempt ? 1 : 0; /* its own restart does not stand in its way */
+    int64_t own =
+        decider_attempt_has_place(container) ? 1 : 0; /* its own restart does not stand in its way */
     return (struct gate_inputs){
         .is_enabled = config->is_enabled,
         .is_leader = decider_lead_may_send(decider, decider->now),

@@ -27,10 +27,9 @@ struct decider {
     struct wall wall;
     uint64_t random_state[2];
     uint64_t next_token, next_alert, next_record;
-    bool is_following;          /* another one leads: nothing that we say is heard */
-    struct mono leads_until;    /* commands may leave before then */
-    struct mono redis_left_at;  /* when it went away last; 0: never */
-    struct mono unstored_since; /* what others did since then Redis may lack; 0: none led before us */
+    bool have_others_led;    /* before it leads now */
+    bool is_following;       /* another one leads: nothing that we say is heard */
+    struct mono leads_until; /* commands may leave before then */
     uint64_t epoch;
     int64_t in_flight;
     struct mono check_at, hosts_at, holds_at, breaker_at;

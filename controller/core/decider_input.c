@@ -440,13 +440,14 @@ void decider_input_forget(struct decider *decider, const char *host)
     }
 }
 
-void decider_input_stored(struct decider *decider, const char *container, uint64_t token, bool is_safe)
+void decider_input_stored(struct decider *decider, const char *container, uint64_t token,
+                          enum stored_in where)
 {
     if (decider->is_recording && token != 0) {
         struct journal_input input = new_input(decider, JOURNAL_STORED);
         input.container = container;
         input.token = token;
-        input.value = is_safe;
+        input.value = (int64_t)where;
         write_down(decider, &input);
     }
 }
@@ -541,7 +542,7 @@ void decider_input_begin(struct decider *decider, const char *settings)
     input.settled_at = decider->liveness.settled_at;
     input.is_redis_up = decider->liveness.is_redis_up;
     input.redis_since = decider->liveness.redis_since;
-    input.unstored_since = decider->unstored_since;
+    input.have_others_led = decider->have_others_led;
     input.is_leader = decider->is_lead_written = decider_lead_may_send(decider, decider->now);
     input.epoch = decider->epoch_written = decider->epoch;
     input.settings = settings;
@@ -568,7 +569,7 @@ void decider_input_resume(struct decider *decider, const struct journal_input *s
     decider->liveness.settled_at = start->settled_at;
     decider->liveness.is_redis_up = start->is_redis_up;
     decider->liveness.redis_since = start->redis_since;
-    decider->unstored_since = start->unstored_since;
+    decider->have_others_led = start->have_others_led;
     decider->leads_until = start->is_leader ? MONO_NEVER : (struct mono){0};
     decider->epoch = start->epoch;
 }

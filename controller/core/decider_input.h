@@ -66,7 +66,8 @@ void decider_input_key(struct decider *decider, const char *container, enum key_
 void decider_input_state(struct decider *decider, const char *container, const struct restart_state *state);
 void decider_input_reset(struct decider *decider, const char *container);
 void decider_input_forget(struct decider *decider, const char *host);
-void decider_input_stored(struct decider *decider, const char *container, uint64_t token, bool is_safe);
+void decider_input_stored(struct decider *decider, const char *container, uint64_t token,
+                          enum stored_in where);
 void decider_input_sent(struct decider *decider, const char *container, const struct command_id *id);
 void decider_input_answer(struct decider *decider, const char *container, const struct command_id *id,
                           int status, const struct answer *answer);

@@ -82,7 +82,7 @@ for NAME in engine-{stopped,killed,upgraded}/{before,during}; do
 done
 
 fault host-rebooted h1 6 after host "$LOST" 'all of a host ends at once, and comes back'
-fault same-name h1 4 after none 'NAME_COLLISION:svc-h1-1' 'a container of the same name is started on the other host'
+fault same-name h1 4 after none 'NAME_COLLISION:svc-h1-1 SERVICE_RECOVERED:svc-h1-1' 'a container of the same name is started on the other host'
 # One that is dead already has no claim to its name.
 ALERTS[same-name/before]=''
 fault churn h1 6 during none '' 'containers are started and removed as fast as the Engine can, by four clients'

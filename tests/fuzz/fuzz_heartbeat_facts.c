@@ -38,7 +38,7 @@ static void expect_same(const struct heartbeat *facts, const struct heartbeat *w
     EXPECT_TEXT(error);
     EXPECT_TEXT(last_command);
     EXPECT_VALUE(last_command_code);
-    EXPECT_VALUE(last_command_attempt);
+    EXPECT_VALUE(last_command_unstored);
     EXPECT_VALUE(last_command_at.ms);
 }
 

@@ -103,11 +103,13 @@ static void daemon_up(struct docker *docker)
     sim_at(sim->now + 1500, NULL, restart_boxes, NULL, docker);
 }
 
-/* A stop that is not settled yet cannot be told from those of a daemon that goes. */
+/* A stop that is not settled yet cannot be told from those of a daemon that goes; nor does one settle while
+ * it answers nobody. */
 void docker_unsettle_stops(const struct docker *docker)
 {
+    int64_t answered_at = docker->is_hanging ? docker->disturbed_at : sim->now;
     for (struct box *box = docker->boxes; box; box = box->next) {
-        bool is_settled = sim->now - box->stopped_at > sim->policy.intent_settle_ms + 15000;
+        bool is_settled = answered_at - box->stopped_at > sim->policy.intent_settle_ms + 15000;
         box->is_stop_seen = box->is_stop_seen && is_settled;
         box->is_stop_told = box->is_stop_told && is_settled;
     }

@@ -23,7 +23,8 @@ struct fleet {
     int64_t ms;
     uint64_t seq, change;
     /* how the played world answers */
-    bool is_store_failing, is_silent;     /* no answer to SEND and ASK */
+    bool is_store_failing, is_silent; /* no answer to SEND and ASK */
+    enum stored_in stored_in;
     bool is_key_silent;                   /* nor to READ_KEY */
     int send_status;                      /* else of a SEND: -ECONNREFUSED … */
     enum answer_code send_code, ask_code; /* ANSWER_ACCEPTED, ANSWER_OK by default */
@@ -89,7 +90,8 @@ static inline void fleet_perform(const struct action *action)
         fleet.stored = *action->state;
         fleet.stored.extra = NULL;
         snprintf(fleet.stored_name, sizeof fleet.stored_name, "%s", name);
-        decider_stored(fleet.decider, name, token, !fleet.is_store_failing, fleet_now(), fleet_wall());
+        enum stored_in where = fleet.is_store_failing ? STORED_NOWHERE : fleet.stored_in;
+        decider_stored(fleet.decider, name, token, where, fleet_now(), fleet_wall());
         break;
     case ACTION_FORGET:
         fleet.forgets++;
@@ -211,6 +213,7 @@ static inline void fleet_settings(const char *allow, const char *deny)
     fleet.send_code = ANSWER_ACCEPTED;
     fleet.ask_code = ANSWER_OK;
     fleet.key = KEY_ABSENT;
+    fleet.stored_in = STORED_IN_REDIS;
 }
 
 static inline void fleet_begin_decider(void)

@@ -97,7 +97,7 @@ static void a_beat_tells_what_the_table_knows(void **state)
                                         .restart_count = 4,
                                         .last_command = "00ff",
                                         .last_command_code = ANSWER_OK,
-                                        .last_command_attempt = 2,
+                                        .last_command_unstored = 2,
                                         .last_command_at = {6000}};
     struct heartbeat beat;
     heartbeat_init(&beat);
@@ -121,7 +121,7 @@ static void a_beat_tells_what_the_table_knows(void **state)
     assert_string_equal("no memory", beat.error);
     assert_string_equal("00ff", beat.last_command);
     assert_int_equal(ANSWER_OK, beat.last_command_code);
-    assert_int_equal(2, beat.last_command_attempt);
+    assert_int_equal(2, beat.last_command_unstored);
     assert_int_equal(6000, beat.last_command_at.ms);
     heartbeat_fini(&beat);
 }

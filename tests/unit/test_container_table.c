@@ -716,7 +716,7 @@ static void the_last_command_rides_along(void **state)
     (void)state;
     struct fixture fixture;
     open_running(&fixture);
-    struct outcome outcome = {.code = ANSWER_DOCKER_ERROR, .attempt = 2, .at = {7000}};
+    struct outcome outcome = {.code = ANSWER_DOCKER_ERROR, .unstored_attempt = 2, .at = {7000}};
     memory_set_text(outcome.container_id, sizeof outcome.container_id, ID_A);
     assert_int_equal(0, command_id_parse("00112233445566778899aabbccddeeff", &outcome.id));
     container_table_set_last_command(fixture.table, &outcome);
@@ -725,7 +725,7 @@ static void the_last_command_rides_along(void **state)
     assert_non_null(container);
     assert_string_equal("00112233445566778899aabbccddeeff", container->last_command);
     assert_int_equal(ANSWER_DOCKER_ERROR, container->last_command_code);
-    assert_int_equal(2, container->last_command_attempt);
+    assert_int_equal(2, container->last_command_unstored);
     assert_int_equal(7000, container->last_command_at.ms);
     memory_set_text(outcome.container_id, sizeof outcome.container_id, ID_B);
     container_table_set_last_command(fixture.table, &outcome);

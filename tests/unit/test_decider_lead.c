@@ -93,7 +93,7 @@ static void tell_last_command(int64_t attempt, enum answer_code code, int64_t ag
     word.stop_class = STOP_CRASH;
     snprintf(word.last_command, sizeof word.last_command, "00112233445566778899aabbccddeeff");
     word.last_command_code = code;
-    word.last_command_attempt = attempt;
+    word.last_command_unstored = attempt;
     word.timestamp = fleet_wall();
     word.last_command_at = (struct wall){fleet_wall().ms - ago_ms};
     fleet_inventory("h1", &word, 1, NULL);
@@ -110,7 +110,7 @@ static void an_attempt_that_only_the_agent_knows_counts(void **state)
     } CASES[] = {
         {ANSWER_OK, LED_BY_OTHERS, 7000, 2},   {ANSWER_DOCKER_ERROR, LED_BY_OTHERS, 7000, 2},
         {ANSWER_BUSY, LED_BY_OTHERS, 7000, 0}, /* it changed nothing and was given back */
-        {ANSWER_OK, LED_BY_OTHERS, 100000, 0}, /* it could be stored; if it is not, an operator deleted it */
+        {ANSWER_OK, LED_BY_OTHERS, 600000, 0}, /* a cooldown ago */
         {ANSWER_OK, LED_BY_NOBODY, 7000, 0},   /* our own */
     };
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
@@ -128,20 +128,21 @@ static void an_attempt_that_only_the_agent_knows_counts(void **state)
     fleet_begin("*", "");
 }
 
-/* In an outage that has just ended nobody could store anything, however long it was. */
-static void attempts_of_an_outage_are_told_by_the_agent(void **state)
+/* That lies on our own disk alone: its agent is told, and tells it. */
+static void a_command_says_where_its_attempt_is_stored(void **state)
 {
     (void)state;
+    for (int on_disk = 0; on_disk < 2; on_disk++) {
+        fleet_begin("*", "");
+        fleet.stored_in = on_disk ? STORED_ON_DISK : STORED_IN_REDIS;
+        fleet_go_on(200000, "web", RUNNING, "i1", NULL);
+        fleet_die("web", "i1", STOP_CRASH, 1);
+        fleet_run(20000);
+        assert_int_equal(1, fleet.sends);
+        assert_int_equal(on_disk ? 1 : 0, fleet.last.unstored_attempt);
+        fleet_end();
+    }
     fleet_begin("*", "");
-    decider_follow(fleet.decider);
-    fleet_go_on(200000, "web", RUNNING, "i2", NULL);
-    decider_redis(fleet.decider, REDIS_AWAY, fleet_now(), fleet_wall());
-    fleet_go_on(300000, "web", RUNNING, "i2", NULL);
-    decider_redis(fleet.decider, REDIS_BACK, fleet_now(), fleet_wall());
-    fleet_go_on(20000, "web", RUNNING, "i2", NULL);
-    take_over(9);
-    tell_last_command(3, ANSWER_OK, 310000);
-    assert_int_equal(3, fleet_look("web").attempts);
 }
 
 static void silence_is_no_reason_to_act_at_once(void **state)
@@ -378,7 +379,7 @@ int main(void)
         cmocka_unit_test_teardown(what_died_before_is_healed_after, tear_down),
         cmocka_unit_test_teardown(the_account_is_what_was_stored, tear_down),
         cmocka_unit_test_teardown(an_attempt_that_only_the_agent_knows_counts, tear_down),
-        cmocka_unit_test_teardown(attempts_of_an_outage_are_told_by_the_agent, tear_down),
+        cmocka_unit_test_teardown(a_command_says_where_its_attempt_is_stored, tear_down),
         cmocka_unit_test_teardown(silence_is_no_reason_to_act_at_once, tear_down),
         cmocka_unit_test_teardown(a_host_lost_with_its_leader_is_told, tear_down),
         cmocka_unit_test_teardown(what_was_told_before_a_pause_is_not_told_again, tear_down),

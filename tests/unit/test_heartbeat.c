@@ -413,7 +413,7 @@ static void fill_randomly(uint64_t *seed, struct heartbeat *beat)
         beat->restart_count = (int64_t)(vector_random(seed) >> 12);
         vector_random_text(seed, beat->last_command, sizeof beat->last_command);
         beat->last_command_code = (enum answer_code)vector_below(seed, ANSWER_CODE_N);
-        beat->last_command_attempt = (int64_t)vector_below(seed, LIMIT_ATTEMPTS + 1);
+        beat->last_command_unstored = (int64_t)vector_below(seed, LIMIT_ATTEMPTS + 1);
         beat->last_command_at.ms = 1000 * (int64_t)vector_below(seed, 4000000000);
     }
     for (size_t count = vector_below(seed, 4); count > 0; count--) {
@@ -454,7 +454,7 @@ static void assert_same(const struct heartbeat *left, const struct heartbeat *ri
     assert_string_equal(left->error, right->error);
     assert_string_equal(left->last_command, right->last_command);
     assert_int_equal(left->last_command_code, right->last_command_code);
-    assert_int_equal(left->last_command_attempt, right->last_command_attempt);
+    assert_int_equal(left->last_command_unstored, right->last_command_unstored);
     assert_int_equal(left->last_command_at.ms, right->last_command_at.ms);
     assert_null(right->extra);
     assert_true((left->checks == NULL) == (right->checks == NULL));

@@ -24,7 +24,7 @@ static struct outcome outcome_of(unsigned number, enum answer_code code)
                               .op = OP_RESTART,
                               .code = code,
                               .epoch = 3,
-                              .attempt = number,
+                              .unstored_attempt = number,
                               .at = {1700000000000},
                               .took_ms = 231,
                               .stop_timeout_ms = 10000};
@@ -44,7 +44,7 @@ static void assert_same(const struct outcome *left, const struct outcome *right)
     assert_int_equal(left->op, right->op);
     assert_int_equal(left->code, right->code);
     assert_int_equal(left->epoch, right->epoch);
-    assert_int_equal(left->attempt, right->attempt);
+    assert_int_equal(left->unstored_attempt, right->unstored_attempt);
     assert_int_equal(left->at.ms, right->at.ms);
     assert_int_equal(left->took_ms, right->took_ms);
     assert_int_equal(left->stop_timeout_ms, right->stop_timeout_ms);
@@ -330,7 +330,7 @@ static size_t seal(uint8_t *record, uint8_t kind, size_t body)
     return 5 + body + 4;
 }
 
-/* Before records told the attempt. */
+/* Before records told of unstored attempts. */
 static void what_an_older_version_wrote_is_read(void **state)
 {
     (void)state;
@@ -348,7 +348,7 @@ static void what_an_older_version_wrote_is_read(void **state)
     struct outcome found;
     assert_true(outcome_log_find(log, &id, &found));
     assert_string_equal(found.started_at, "T2");
-    assert_int_equal(found.attempt, 0);
+    assert_int_equal(found.unstored_attempt, 0);
     outcome_log_free(log);
 }
 

@@ -288,8 +288,8 @@ static void happen(const struct pending *pending)
                                              : KEY_ABSENT,
                          now, now_wall());
     } else if (pending->kind == STORED) {
-        decider_stored(fleet.decider, pending->name, pending->token, world.is_kind || draw(12) != 0, now,
-                       now_wall());
+        decider_stored(fleet.decider, pending->name, pending->token,
+                       world.is_kind || draw(12) != 0 ? STORED_IN_REDIS : STORED_NOWHERE, now, now_wall());
     } else {
         answer(pending);
     }

@@ -20,7 +20,8 @@ enum { PATIENCE_MS = 20000, WATCH_MS = 20, TEXT_SIZE = 4096 };
 
 /* The decider is played here: it writes down what it was told. */
 struct told {
-    int stored, unsafe, loaded, reset;
+    int stored, loaded, reset;
+    enum stored_in where;
     uint64_t token;
     int64_t loaded_count;
     struct wall loaded_cooldown;
@@ -29,12 +30,12 @@ struct told {
 
 static struct told told;
 
-void decider_stored(struct decider *decider, const char *container, uint64_t token, bool is_safe,
+void decider_stored(struct decider *decider, const char *container, uint64_t token, enum stored_in where,
                     struct mono now, struct wall wall)
 {
     (void)decider, (void)now, (void)wall;
     told.stored++;
-    told.unsafe += !is_safe;
+    told.where = where;
     told.token = token;
     memory_set_text(told.container, sizeof told.container, container);
 }
@@ -294,7 +295,7 @@ static void save_and_wait(struct fixture *fixture, int64_t count)
     save(fixture, count, (uint64_t)count + 100);
     run_until(fixture, is_stored);
     run_until(fixture, is_ready);
-    assert_int_equal(0, told.unsafe);
+    assert_int_equal(STORED_IN_REDIS, told.where);
 }
 
 static void is_in_redis_before_it_counts_as_stored(void **state)
@@ -307,7 +308,7 @@ static void is_in_redis_before_it_counts_as_stored(void **state)
     assert_int_equal(1, count_in_redis(fixture, "web"));
     assert_int_equal(42, told.token);
     assert_string_equal("web", told.container);
-    assert_int_equal(0, told.unsafe);
+    assert_int_equal(STORED_IN_REDIS, told.where);
     run_for(fixture, is_never, 5 * WATCH_MS);
     assert_int_equal(0, told.reset); /* the watch takes our own value for nobody else's */
     assert_int_equal(0, told.loaded);
@@ -323,7 +324,7 @@ static void is_on_disk_while_redis_is_away_and_merged_later(void **state)
     told = (struct told){0};
     save(fixture, 2, 7);
     assert_int_equal(1, told.stored); /* at once, and safe */
-    assert_int_equal(0, told.unsafe);
+    assert_int_equal(STORED_ON_DISK, told.where);
     close_store(fixture); /* and the controller dies as well */
     told = (struct told){0};
     open_store(fixture);
@@ -609,7 +610,7 @@ static void a_hanging_redis_is_answered_by_the_disk(void **state)
     kill(fixture->server.pid, SIGSTOP);
     save(fixture, 1, 5);
     run_until(fixture, is_stored);
-    assert_int_equal(0, told.unsafe);
+    assert_int_equal(STORED_ON_DISK, told.where);
     kill(fixture->server.pid, SIGCONT);
     run_until(fixture, is_away);
     run_until(fixture, is_ready);
