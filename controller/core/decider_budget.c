@@ -198,8 +198,7 @@ void decider_budget_told(struct decider *decider, struct container *container, c
     bool is_stored = container->stored && strcmp(container->stored->command_id, beat->last_command) == 0;
     int64_t age_ms = beat->timestamp.ms - beat->last_command_at.ms;
     age_ms = age_ms < 0 ? 0 : age_ms;
-    if (is_stored || container->attempt || beat->last_command_unstored <= policy->attempts ||
-        !is_unstored(decider, beat)) {
+    if (is_stored || beat->last_command_unstored <= policy->attempts || !is_unstored(decider, beat)) {
         return;
     }
     struct policy_terms terms;
@@ -207,10 +206,12 @@ void decider_budget_told(struct decider *decider, struct container *container, c
     if (age_ms >= terms.cooldown_ms) {
         return;
     }
-    struct restart_state *state = decider_budget_state(container);
-    memory_set_text(state->command_id, sizeof state->command_id, beat->last_command);
-    state->last_attempt_at = state->last_completed_at = (struct wall){decider->wall.ms - age_ms};
     policy->attempts = (int32_t)beat->last_command_unstored;
+    if (!container->attempt) { /* an older one, of which nobody wrote down how it ended, has its own */
+        struct restart_state *state = decider_budget_state(container);
+        memory_set_text(state->command_id, sizeof state->command_id, beat->last_command);
+        state->last_attempt_at = state->last_completed_at = (struct wall){decider->wall.ms - age_ms};
+    }
     struct mono until = mono_add(decider->now, policy_backoff_ms(&terms, policy->attempts) - age_ms);
     policy->next_attempt_at = until.ms > policy->next_attempt_at.ms ? until : policy->next_attempt_at;
     decider_say_line(decider, container, ACTION_INFO,

@@ -37,6 +37,9 @@ void check_forget_epochs(int host, uint64_t epoch)
 
 void check_note_command(int host, const struct command *command, bool is_job)
 {
+    if (!is_job && command->op != OP_OUTCOME && command->epoch < heard_epoch[host]) {
+        check_completed(0, &command->id, true); /* it was refused, and whoever sent it may never hear */
+    }
     if (!is_job || command->op == OP_OUTCOME) {
         return;
     }

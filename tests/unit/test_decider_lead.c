@@ -128,6 +128,31 @@ static void an_attempt_that_only_the_agent_knows_counts(void **state)
     fleet_begin("*", "");
 }
 
+/* The one before it was stored, and its end was not. */
+static void an_unstored_attempt_behind_one_in_flight_counts(void **state)
+{
+    (void)state;
+    fleet_begin("*", "");
+    fleet.is_silent = true;
+    decider_follow(fleet.decider);
+    fleet_go_on(200000, "web", RUNNING, "i2", NULL);
+    take_over(9);
+    fleet_list("web", EXITED, "i2", NULL);
+    struct restart_state stored;
+    restart_state_init(&stored);
+    stored.attempt_count = 1;
+    stored.is_in_flight = true;
+    stored.last_attempt_at = fleet_wall();
+    snprintf(stored.command_id, sizeof stored.command_id, "ffeeddccbbaa99887766554433221100");
+    snprintf(stored.container_id, sizeof stored.container_id, "id-of-web");
+    decider_state_loaded(fleet.decider, "web", &stored, fleet_now(), fleet_wall());
+    fleet_drain();
+    assert_int_equal(1, fleet_look("web").attempts);
+    tell_last_command(2, ANSWER_OK, 1000);
+    assert_int_equal(2, fleet_look("web").attempts);
+    assert_string_equal("ffeeddccbbaa99887766554433221100", fleet.stored.command_id);
+}
+
 /* That lies on our own disk alone: its agent is told, and tells it. */
 static void a_command_says_where_its_attempt_is_stored(void **state)
 {
@@ -379,6 +404,7 @@ int main(void)
         cmocka_unit_test_teardown(what_died_before_is_healed_after, tear_down),
         cmocka_unit_test_teardown(the_account_is_what_was_stored, tear_down),
         cmocka_unit_test_teardown(an_attempt_that_only_the_agent_knows_counts, tear_down),
+        cmocka_unit_test_teardown(an_unstored_attempt_behind_one_in_flight_counts, tear_down),
         cmocka_unit_test_teardown(a_command_says_where_its_attempt_is_stored, tear_down),
         cmocka_unit_test_teardown(silence_is_no_reason_to_act_at_once, tear_down),
         cmocka_unit_test_teardown(a_host_lost_with_its_leader_is_told, tear_down),
