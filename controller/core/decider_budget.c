@@ -95,13 +95,21 @@ static struct mono mono_of(const struct decider *decider, struct wall when, int6
     return mono_add(decider->now, left_ms > 0 ? left_ms : 0);
 }
 
+/* Merged of two: nothing is attempted in a cooldown, so this attempt came behind that one. Both are cut to
+ * seconds, away from each other. */
+static bool is_attempted_since(const struct restart_state *state, const struct policy_terms *terms)
+{
+    int64_t cut_ms = terms->cooldown_ms / 2 < 2 * SECOND_MS ? terms->cooldown_ms / 2 : 2 * SECOND_MS;
+    return state->last_attempt_at.ms != 0 && state->last_attempt_at.ms >= state->cooldown_until.ms - cut_ms;
+}
+
 static void apply_times(const struct decider *decider, struct container *container)
 {
     struct policy_memory *policy = &container->policy;
     const struct restart_state *state = container->stored;
     struct policy_terms terms;
     decider_terms_of(decider, container, &terms);
-    if (state->cooldown_until.ms > decider->wall.ms) {
+    if (state->cooldown_until.ms > decider->wall.ms && !is_attempted_since(state, &terms)) {
         struct mono until = mono_of(decider, state->cooldown_until, terms.cooldown_ms);
         if (until.ms > policy->cooldown_until.ms) {
             policy->cooldown_until = until;

@@ -382,7 +382,7 @@ static void test_what_a_gate_waits_for(void **state)
     (void)state;
     begin_up("web-*", "");
     struct heartbeat beats[4];
-    char name[8];
+    char name[24];
     for (int i = 0; i < 4; i++) {
         snprintf(name, sizeof name, "web-%d", i + 1);
         beats[i] = fleet_word("h1", name, CONTAINER_RUNNING, FIRST);
