@@ -150,7 +150,7 @@ integration: programs faults $(addprefix $(B)/,$(TEST_TOOLS) tests/bench/beat_lo
 	@tests/run integration $(B) $(TESTS)
 
 # No bad access, nothing uninitialised, no leak.
-VALGRIND := valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite --show-leak-kinds=definite --fair-sched=yes
+VALGRIND := valgrind -q --suppressions=$(CURDIR)/tests/valgrind.supp --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite --show-leak-kinds=definite --fair-sched=yes
 SLOW_UNDER_VALGRIND := $(if $(FAST),$(LONG_UNIT_TESTS) test_command_runner test_engine_json test_decider test_redis_link test_command test_registration)
 VALGRIND_TESTS := $(patsubst %,tests/integration/test_%.sh,commands controller)
 
