@@ -148,7 +148,8 @@ static void take_edited(struct restart_store *store, struct restart_entry *entry
         restart_entries_warn_unreadable(store, entry->container, err.text);
         return;
     }
-    if (restart_entries_author(store, &state) != AUTHOR_HERE) {
+    bool is_of_ours = state.epoch == entry->state.epoch; /* which we may lead on behind, under the next one */
+    if (!is_of_ours && restart_entries_author(store, &state) != AUTHOR_HERE) {
         keep_ours(store, entry, &state);
         restart_state_fini(&state);
         return;

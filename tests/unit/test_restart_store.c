@@ -555,6 +555,11 @@ static void another_leaders_word_is_no_edit(void **state)
     cli(fixture, "SET health:restart:web '{\"attempt_count\": 1, \"epoch\": 5}'");
     run_until(fixture, is_taken);
     assert_int_equal(1, told.loaded_count);
+    epoch = 6; /* nobody led between, and nothing was read anew */
+    told = (struct told){0};
+    cli(fixture, "SET health:restart:web '{\"attempt_count\": 3, \"epoch\": 5}'");
+    run_until(fixture, is_taken);
+    assert_int_equal(3, told.loaded_count);
     epoch = 0;
 }
 
