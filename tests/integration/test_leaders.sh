@@ -172,7 +172,8 @@ test_crash_in_the_moment_of_the_failover() {
             sleep "$delay"
             crash svc-1
         fi
-        wait_for 5 "is_led_by_other $first"
+        # one that has just come back, and hears from agents that the other one led after it, gives that one 8 s
+        wait_for 12 "is_led_by_other $first"
         wait_for 25 "was_started_again svc-1 '$before'" "round $round is healed"
         wait_healthy_by "$(leader)" 2
         expect_eq "$(starts_of svc-1)" "$round" 'starts'
