@@ -12,8 +12,8 @@
 
 enum { TTL_BEYOND_COOLDOWN_MS = 3600 * 1000, TTL_SIZE = 24 };
 
-static const int64_t CLOCK_TOLERANCE_MS =
-    2000; /* an answer of Redis' takes its time; stored times are cut to seconds */
+/* An answer of Redis' takes its time, and stored times are cut to seconds. */
+static const int64_t CLOCK_TOLERANCE_MS = 2000;
 
 struct mono restart_entries_now(const struct restart_store *store)
 {

@@ -155,12 +155,25 @@ static const char *trouble(const struct decider_view_container *view)
     return "something is wrong";
 }
 
+struct reason_words {
+    const char *reason, *words;
+};
+
+/* NULL: none of them is about it. */
+static const char *words_for(const struct reason_words *rows, size_t count, const char *reason)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(reason, rows[i].reason) == 0) {
+            return rows[i].words;
+        }
+    }
+    return NULL;
+}
+
 /* Why it is held, from the policy's reason. */
 static const char *why_held(const struct decider_view_container *view)
 {
-    static const struct {
-        const char *reason, *words;
-    } rows[] = {
+    static const struct reason_words rows[] = {
         {"hold", "an operator's hold covers it"},
         {"operator_stop", "an operator stopped it"},
         {"refused_stopped", "its agent says that it was stopped on purpose"},
@@ -170,32 +183,22 @@ static const char *why_held(const struct decider_view_container *view)
         {"completed", "it was a one-off and is done"},
         {"unknown_stop", "it stopped while the agent could not see why; it may have been an operator"},
     };
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        if (strcmp(view->reason, rows[i].reason) == 0) {
-            return rows[i].words;
-        }
-    }
-    return view->is_held ? rows[0].words : view->reason;
+    const char *words = words_for(rows, sizeof rows / sizeof rows[0], view->reason);
+    return words ? words : view->is_held ? rows[0].words : view->reason;
 }
 
 /* Why it is still judged, from the policy's reason. */
 static const char *why_down(const struct decider_view_container *view)
 {
-    static const struct {
-        const char *reason, *words;
-    } rows[] = {
+    static const struct reason_words rows[] = {
         {"settling", "whether somebody stopped it is not certain yet"},
         {"shutdown", "its Docker Engine is going down; that is waited for"},
         {"docker_restarting", "Docker itself is about to start it again"},
         {"docker_policy", "Docker's own restart policy may start it, and goes first"},
         {"missing_heartbeat", "the checks without a heartbeat are counted"},
     };
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        if (strcmp(view->reason, rows[i].reason) == 0) {
-            return rows[i].words;
-        }
-    }
-    return "what ended it is being looked at";
+    const char *words = words_for(rows, sizeof rows / sizeof rows[0], view->reason);
+    return words ? words : "what ended it is being looked at";
 }
 
 static void say_headline(const struct scene *scene, const struct decider_view_container *view,
