@@ -57,14 +57,14 @@ struct pending {
     int refs;
     struct redis_link *link; /* NULL: nobody waits any more */
     struct process *process;
-    char **argv;
-    int argc;
     redis_link_callback on_reply;
     void *arg;
     uint64_t server_life;
+    int64_t times_out_at;
     struct redis_reply reply;
-    struct event *timeout;
     struct pending *next, *previous;
+    int argc;
+    char *argv[]; /* and behind it what they point to */
 };
 
 struct redis_link {
@@ -75,7 +75,8 @@ struct redis_link {
     int64_t up_since, retry_ms, arrives_at, replies_at;
     char run_id[24];
     struct event *connect, *watch;
-    struct pending *pending, *last;
+    struct event *timeout;          /* not after that of `pending` */
+    struct pending *pending, *last; /* in the order in which they were sent */
     struct redis_link *next;
 };
 
@@ -83,7 +84,8 @@ struct redis_link {
 
 struct redis_doc *redis_doc_new(enum doc_kind kind)
 {
-    struct redis_doc *doc = memory_alloc(sizeof *doc);
+    struct redis_doc *doc =
+        memory_alloc(kind == DOC_TEXT ? offsetof(struct redis_doc, beat) : sizeof(struct redis_doc));
     doc->refs = 1;
     doc->kind = kind;
     doc->serial = ++server.next_serial;
@@ -320,10 +322,6 @@ static void pending_drop(void *arg)
     if (--pending->refs > 0) {
         return;
     }
-    for (int i = 0; i < pending->argc; i++) {
-        free(pending->argv[i]);
-    }
-    free(pending->argv);
     reply_fini(&pending->reply);
     free(pending);
 }
@@ -340,8 +338,6 @@ static void unlink_pending(struct redis_link *link, struct pending *pending)
     } else {
         link->pending = pending->next;
     }
-    sim_cancel(pending->timeout);
-    pending->timeout = NULL;
     pending->link = NULL;
 }
 
@@ -441,6 +437,7 @@ void redis_link_close(struct redis_link *link)
     fail_pending(link);
     sim_cancel(link->connect);
     sim_cancel(link->watch);
+    sim_cancel(link->timeout);
     struct redis_link **place = &server.links;
     while (*place != link) {
         place = &(*place)->next;
@@ -655,11 +652,24 @@ static void on_replied(void *arg)
     pending_drop(pending);
 }
 
+static void on_timeout(void *arg);
+
+static void await(struct redis_link *link)
+{
+    if (link->pending && !link->timeout) {
+        link->timeout = sim_at(link->pending->times_out_at, link->process, on_timeout, NULL, link);
+    }
+}
+
 static void on_timeout(void *arg)
 {
-    struct pending *pending = arg;
-    pending->timeout = NULL;
-    go_down(pending->link, "a command got no answer");
+    struct redis_link *link = arg;
+    link->timeout = NULL;
+    if (link->pending && link->pending->times_out_at <= sim->now) {
+        go_down(link, "a command got no answer");
+    } else {
+        await(link);
+    }
 }
 
 static void on_arrival(void *arg);
@@ -718,7 +728,12 @@ int redis_link_command(struct redis_link *link, redis_link_callback on_reply, vo
     if (!link->is_up) {
         return -ENOTCONN;
     }
-    struct pending *pending = memory_alloc(sizeof *pending);
+    bool is_script = strcmp(argv[0], "EVAL") == 0; /* known by its arguments, and long */
+    size_t size = sizeof(struct pending) + (size_t)argc * sizeof(char *);
+    for (int i = 0; i < argc; i++) {
+        size += is_script && i == 1 ? 1 : strlen(argv[i]) + 1;
+    }
+    struct pending *pending = memory_alloc(size);
     *pending = (struct pending){.refs = 1,
                                 .link = link,
                                 .process = link->process,
@@ -726,11 +741,12 @@ int redis_link_command(struct redis_link *link, redis_link_callback on_reply, vo
                                 .on_reply = on_reply,
                                 .arg = arg,
                                 .server_life = link->server_life,
+                                .times_out_at = sim->now + COMMAND_TIMEOUT_MS,
                                 .previous = link->last};
-    pending->argv = memory_alloc((size_t)argc * sizeof *pending->argv);
-    bool is_script = strcmp(argv[0], "EVAL") == 0; /* known by its arguments, and long */
+    char *text = (char *)&pending->argv[argc];
     for (int i = 0; i < argc; i++) {
-        pending->argv[i] = memory_copy_text(is_script && i == 1 ? "" : argv[i]);
+        pending->argv[i] = text;
+        text = stpcpy(text, is_script && i == 1 ? "" : argv[i]) + 1;
     }
     if (link->last) {
         link->last->next = pending;
@@ -738,7 +754,7 @@ int redis_link_command(struct redis_link *link, redis_link_callback on_reply, vo
         link->pending = pending;
     }
     link->last = pending;
-    pending->timeout = sim_at(sim->now + COMMAND_TIMEOUT_MS, link->process, on_timeout, NULL, pending);
+    await(link);
     send_out(link, pending);
     return 0;
 }

@@ -186,10 +186,12 @@ struct redis_doc {
     enum doc_kind { DOC_TEXT, DOC_BEAT, DOC_REGISTRATION } kind;
     char *text;
     size_t len;
-    struct heartbeat beat;
-    struct registration registration;
     uint64_t serial;   /* no two documents have the same */
     uint64_t beat_seq; /* REGISTRATION: of its entries */
+    union {            /* a TEXT has no room for it */
+        struct heartbeat beat;
+        struct registration registration;
+    };
 };
 struct redis_link;
 struct redis_doc *redis_doc_new(enum doc_kind kind);
