@@ -270,8 +270,9 @@ static void count_failure(struct decider *decider, struct container *container)
 /* Those that live in it were no roots: what they suffer from is known now. */
 static void uncount_children(struct decider *decider, struct container *parent)
 {
-    struct container *each = parent->host && parent->host->edge_count ? parent->host->containers : NULL;
-    for (; each; each = each->host_next) {
+    struct edges *edges = parent->host ? LIST_FIRST(&parent->host->dependents) : NULL;
+    for (; edges; edges = LIST_NEXT(edges, of_host)) {
+        const struct container *each = edges->container;
         if (each->failure && each != parent && dependencies_has_failed_ancestor(each)) {
             drop_failure(decider, each->failure);
         }

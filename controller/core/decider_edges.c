@@ -11,7 +11,7 @@
 
 void decider_edges_want(struct decider *decider, struct host *host)
 {
-    if (host && host->edge_count > 0) {
+    if (host && !LIST_EMPTY(&host->dependents)) {
         host->is_edges_due = true;
         decider->is_edges_due = true;
     }
@@ -95,12 +95,10 @@ static void follow(struct decider *decider, struct container *child)
 
 static void look(struct decider *decider, struct host *host)
 {
-    struct container *next = NULL;
-    for (struct container *each = host->containers; each; each = next) {
-        next = each->host_next;
-        if (!liveness_has_edges(each)) {
-            continue;
-        }
+    struct edges *next = NULL;
+    for (struct edges *edges = LIST_FIRST(&host->dependents); edges; edges = next) {
+        struct container *each = edges->container;
+        next = LIST_NEXT(edges, of_host);
         remember_parent(each);
         say_recreate(decider, each);
         if (each->policy.state == STATE_FAILED && each->gate == GATE_ANCESTOR) {

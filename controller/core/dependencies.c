@@ -255,7 +255,7 @@ static const struct container *restarted_dependency(const struct container *chil
 
 enum failure_cause dependencies_stale(const struct container *child, const struct container **parent)
 {
-    if (!liveness_has_edges(child) || !child->host || child->state != CONTAINER_RUNNING) {
+    if (!child->edges || !child->edges->is_dependent || child->state != CONTAINER_RUNNING) {
         return CAUSE_NONE;
     }
     const struct container *hard = dependencies_parent(child);

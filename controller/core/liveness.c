@@ -253,17 +253,24 @@ void liveness_set_terms(struct container *container, const struct container_spec
     };
 }
 
-bool liveness_has_edges(const struct container *container)
+static void set_dependent(struct container *container, bool is_dependent)
 {
-    const struct edges *edges = container->edges;
-    return edges && (edges->parent_id[0] || edges->depends_on);
+    struct edges *edges = container->edges;
+    if (!edges || edges->is_dependent == is_dependent) {
+        return;
+    }
+    edges->is_dependent = is_dependent;
+    if (is_dependent) {
+        LIST_INSERT_HEAD(&container->host->dependents, edges, of_host);
+    } else {
+        LIST_REMOVE(edges, of_host);
+    }
 }
 
-static void count_edges(const struct container *container, int by)
+static void note_dependent(struct container *container)
 {
-    if (container->host && liveness_has_edges(container)) {
-        container->host->edge_count += (size_t)by;
-    }
+    const struct edges *edges = container->edges;
+    set_dependent(container, edges && container->host && (edges->parent_id[0] || edges->depends_on));
 }
 
 static bool is_text(const char *held, const char *text)
@@ -282,15 +289,16 @@ static void set_text(char **held, const char *text)
 void liveness_set_edges(struct container *container, const struct container_spec *spec)
 {
     bool has_any = spec->network_parent[0] || spec->compose_project[0] || spec->depends_on[0];
-    count_edges(container, -1);
     note_members(container);
     if (!has_any) {
+        set_dependent(container, false);
         free_edges(container->edges);
         container->edges = NULL;
         return;
     }
     if (!container->edges) {
         container->edges = memory_alloc(sizeof *container->edges);
+        container->edges->container = container;
     }
     struct edges *edges = container->edges;
     if (strcmp(edges->parent_id, spec->network_parent) != 0) {
@@ -301,7 +309,7 @@ void liveness_set_edges(struct container *container, const struct container_spec
     set_text(&edges->project, spec->compose_project);
     set_text(&edges->compose_service, spec->compose_service);
     set_text(&edges->depends_on, spec->depends_on);
-    count_edges(container, 1);
+    note_dependent(container);
 }
 
 void liveness_set_host(struct container *container, struct host *host)
@@ -310,7 +318,7 @@ void liveness_set_host(struct container *container, struct host *host)
     if (old == host) {
         return;
     }
-    count_edges(container, -1);
+    set_dependent(container, false);
     note_members(container);
     if (old) {
         if (old->likely == container) {
@@ -326,7 +334,7 @@ void liveness_set_host(struct container *container, struct host *host)
         }
     }
     container->host = host;
-    count_edges(container, 1);
+    note_dependent(container);
     note_members(container);
     if (container->edges) {
         container->edges->parent_found_at = container->edges->none_restarted_at = 0;

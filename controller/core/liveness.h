@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include "common/clock.h"
 #include "controller/core/breaker.h"
@@ -62,11 +63,11 @@ struct host {
     uint32_t written;  /* its inventory stands in the journal since this start; see decider_input.h */
     bool is_silence_written[PATH_N + 1];
     int64_t in_flight;
-    size_t edge_count; /* containers that depend on others */
-    uint64_t members;  /* grows when one comes, goes, restarts, or is called otherwise; from 1 */
+    uint64_t members; /* grows when one comes, goes, restarts, or is called otherwise; from 1 */
     struct fuse fuse;
-    struct container *containers; /* the last that was added first */
-    struct container *likely;     /* whose beat probably comes next, or NULL */
+    struct container *containers;            /* the last that was added first */
+    struct container *likely;                /* whose beat probably comes next, or NULL */
+    LIST_HEAD(dependents, edges) dependents; /* of those that depend on others */
 };
 
 /* The labels that the policy needs, without the texts. */
@@ -84,6 +85,9 @@ struct container_terms {
 
 /* What it depends on, and what others may call it by. */
 struct edges {
+    struct container *container;        /* whose they are */
+    LIST_ENTRY(edges) of_host;          /* among the host's dependents, where is_dependent */
+    bool is_dependent;                  /* it depends on something, and has a host */
     char parent_id[LIMIT_ID_SIZE];      /* whose network, pid or ipc namespace it lives in; "": none */
     char *parent_name;                  /* of that id, once it was seen; owned, or NULL */
     char *project;                      /* compose's; owned, or NULL */
@@ -188,7 +192,6 @@ void liveness_set_key(struct liveness *liveness, struct container *container, co
 bool liveness_has_key(const struct container *container, const char *service, const char *instance);
 void liveness_set_terms(struct container *container, const struct container_spec *spec);
 void liveness_set_edges(struct container *container, const struct container_spec *spec);
-bool liveness_has_edges(const struct container *container);             /* it depends on something */
 void liveness_set_host(struct container *container, struct host *host); /* NULL: none */
 void liveness_set_id(struct container *container, const char *id);
 void liveness_set_restarted(struct container *container, bool has_restarted);
