@@ -16,7 +16,7 @@
 #define EPOCH_FILE "leader.epoch"
 
 enum { TOKEN_BYTES = 16, TOKEN_SIZE = 2 * TOKEN_BYTES + 1, NUMBER_SIZE = 24, FILE_MAX_BYTES = 128 };
-enum { LOOK_MIN_MS = 10, LOOK_MAX_MS = 250, STANDBY_ASK_MS = 1000, RETRY_MS = 20, REASON_SIZE = 160 };
+enum { STANDBY_ASK_MS = 1000, RETRY_MS = 20, REASON_SIZE = 160 };
 enum { ANSWER_COUNT = 5 };
 
 /*
@@ -73,6 +73,7 @@ struct leader_lease {
     char *state_dir, *id;
     struct leadership leadership;
     struct loop_timer *look;
+    struct mono look_at; /* when that comes */
     char token[TOKEN_SIZE];
     char state_key[KEY_SIZE];
     bool is_asking, is_released;
@@ -166,6 +167,47 @@ void leader_lease_describe(const struct leader_lease *lease, char *out, size_t s
     snprintf(out, size, "%s, epoch %" PRIu64 " (highest known %" PRIu64 ")%s%s%s%s",
              leadership_role_name(leadership->role), leadership->granted, leadership->known, renewed, others,
              lease->leader[0] == '\0' ? "" : ", another one leads: ", lease->leader);
+}
+
+/* ---- when to look again ---- */
+
+static bool may_ask(const struct leader_lease *lease)
+{
+    return !lease->is_asking && !lease->is_released && redis_session_is_writable(lease->options.session);
+}
+
+/* A look that comes too early is no harm. */
+static void look_by(struct leader_lease *lease, struct mono at)
+{
+    if (at.ms < lease->look_at.ms && !lease->is_released) {
+        int64_t left_ms = mono_diff(at, lease_now(lease));
+        lease->look_at = at;
+        loop_timer_start(lease->look, left_ms > 0 ? left_ms : 0, 0);
+    }
+}
+
+static void look_when_due(struct leader_lease *lease)
+{
+    const struct leadership *leadership = &lease->leadership;
+    look_by(lease, leadership_changes_at(leadership, lease_now(lease)));
+    if (leadership->role == ROLE_ALONE && leadership_until(leadership).ms != lease->told_until.ms) {
+        look_by(lease, mono_add(lease->told_until, -leadership->word_ms / 2)); /* to tell it in time */
+    }
+    if (may_ask(lease)) {
+        look_by(lease, lease->ask_at);
+    }
+}
+
+/* Something was told. What follows from it is not for the callback that heard it. */
+static void look_after(struct leader_lease *lease)
+{
+    struct leadership next = lease->leadership;
+    struct mono now = lease_now(lease);
+    if (leadership_look(&next, now) != lease->leadership.role) {
+        look_by(lease, now);
+    } else {
+        look_when_due(lease);
+    }
 }
 
 /* ---- roles ---- */
@@ -272,6 +314,7 @@ static void ask(struct leader_lease *lease)
         lease->asked_at = now;
         publish_state(lease);
     }
+    look_when_due(lease);
 }
 
 static void take_grant(struct leader_lease *lease, const struct redis_reply *reply)
@@ -341,10 +384,8 @@ static bool is_to_be_taken(const struct leader_lease *lease, const struct redis_
            leadership_may_take(&lease->leadership, lease_now(lease));
 }
 
-static void on_asked(void *arg, const struct redis_reply *reply)
+static void take_answer(struct leader_lease *lease, const struct redis_reply *reply)
 {
-    struct leader_lease *lease = arg;
-    lease->is_asking = false;
     if (!redis_session_took_write(lease->options.session, reply) || lease->is_released) {
         if (!lease->is_released && reply != NULL && redis_session_is_writable(lease->options.session)) {
             tell_failure(lease, reply);
@@ -371,21 +412,29 @@ static void on_asked(void *arg, const struct redis_reply *reply)
     }
 }
 
+static void on_asked(void *arg, const struct redis_reply *reply)
+{
+    struct leader_lease *lease = arg;
+    lease->is_asking = false;
+    take_answer(lease, reply);
+    look_when_due(lease);
+}
+
 void leader_lease_look(struct leader_lease *lease)
 {
     set_role(lease, lease->leadership.role, GRANT_RENEWED);
+    look_when_due(lease);
 }
 
 static void on_look(void *arg)
 {
     struct leader_lease *lease = arg;
-    leader_lease_look(lease);
-    bool is_outdone =
-        lease->leadership.role == ROLE_LEADER && lease->leadership.known > lease->leadership.granted;
-    bool is_due = is_outdone || mono_reached(lease_now(lease), lease->ask_at);
-    if (is_due && !lease->is_asking && redis_session_is_writable(lease->options.session)) {
+    lease->look_at = MONO_NEVER;
+    set_role(lease, lease->leadership.role, GRANT_RENEWED);
+    if (may_ask(lease) && mono_reached(lease_now(lease), lease->ask_at)) {
         ask(lease);
     }
+    look_when_due(lease);
 }
 
 /* ---- from outside ---- */
@@ -393,19 +442,26 @@ static void on_look(void *arg)
 void leader_lease_redis_there(struct leader_lease *lease)
 {
     leadership_redis(&lease->leadership, true, lease_now(lease));
-    if (!lease->is_asking && !lease->is_released) {
+    if (may_ask(lease)) {
         ask(lease);
     }
+    look_after(lease);
 }
 
 void leader_lease_redis_away(struct leader_lease *lease)
 {
     leadership_redis(&lease->leadership, false, lease_now(lease));
+    look_after(lease);
 }
 
 void leader_lease_heard(struct leader_lease *lease, uint64_t epoch, enum redis_word redis)
 {
+    uint64_t known = lease->leadership.known;
     leadership_heard(&lease->leadership, epoch, redis, lease_now(lease));
+    if (lease->leadership.role == ROLE_LEADER && lease->leadership.known > known) {
+        lease->ask_at = lease_now(lease); /* for one that exceeds it */
+    }
+    look_after(lease);
 }
 
 void leader_lease_release(struct leader_lease *lease)
@@ -446,9 +502,7 @@ struct leader_lease *leader_lease_open(const struct leader_lease_options *option
     key_controller(lease->state_key, options->id);
     leadership_init(&lease->leadership, options->lease_ms, options->word_ms, recall(lease));
     lease->look = loop_timer_new(options->loop, on_look, lease);
-    int64_t look_ms = options->lease_ms / 20;
-    look_ms = look_ms < LOOK_MIN_MS ? LOOK_MIN_MS : look_ms > LOOK_MAX_MS ? LOOK_MAX_MS : look_ms;
-    loop_timer_start(lease->look, look_ms, look_ms);
+    lease->look_at = MONO_NEVER;
     return lease;
 }
 

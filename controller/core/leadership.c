@@ -121,6 +121,10 @@ static enum leader_role role_without_lease(const struct leadership *leadership, 
 
 enum leader_role leadership_look(struct leadership *leadership, struct mono now)
 {
+    struct mono until = leadership_until(leadership);
+    if (until.ms != 0) {
+        leadership->led_at = mono_min(now, mono_add(until, -1));
+    }
     enum leader_role role =
         is_lease_good(leadership, now) ? ROLE_LEADER : role_without_lease(leadership, now);
     if (role == ROLE_LEADER || role == ROLE_ALONE) {
@@ -139,6 +143,22 @@ struct mono leadership_until(const struct leadership *leadership)
         return leadership->others == 0 ? MONO_NEVER : mono_add(leadership->down_at, leadership->word_ms);
     }
     return (struct mono){0};
+}
+
+struct mono leadership_changes_at(const struct leadership *leadership, struct mono now)
+{
+    bool is_redis_seen = is_recent(leadership, leadership->up_at, now);
+    struct mono unseen_at = is_redis_seen ? mono_add(leadership->up_at, leadership->word_ms) : MONO_NEVER;
+    switch (leadership->role) {
+    case ROLE_LEADER:
+    case ROLE_ALONE:
+        return leadership_until(leadership);
+    case ROLE_FROZEN:
+        return mono_min(unseen_at, mono_add(frozen_from(leadership, is_redis_seen), frozen_ms(leadership)));
+    case ROLE_STANDBY:
+        break;
+    }
+    return leadership->has_redis ? MONO_NEVER : unseen_at;
 }
 
 bool leadership_may_take(const struct leadership *leadership, struct mono now)

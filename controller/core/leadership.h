@@ -75,8 +75,13 @@ void leadership_refused(struct leadership *leadership);
 /* An agent's word, over nng or (UNKNOWN) in its registration, which lies in Redis. */
 void leadership_heard(struct leadership *leadership, uint64_t epoch, enum redis_word redis, struct mono now);
 
-/* The role as of now; to be asked often: what follows depends on what was before. */
+/* The role as of now. Does not mind being asked late: who had a right to command is taken to have used it. */
 enum leader_role leadership_look(struct leadership *leadership, struct mono now);
+
+/* After a look: before that moment another one finds the same, unless something is told. MONO_NEVER: so it
+ * stays.
+ */
+struct mono leadership_changes_at(const struct leadership *leadership, struct mono now);
 
 /* Commands may leave before this moment, without another look; 0: none may. */
 struct mono leadership_until(const struct leadership *leadership);

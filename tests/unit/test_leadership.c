@@ -294,6 +294,69 @@ static void our_own_lost_grant_is_no_other_leader(void **state)
     assert_int_equal(GRANT_CONTINUED, leadership_granted(&leadership, &terms));
 }
 
+static uint32_t below(uint32_t n)
+{
+    static uint64_t state = 1;
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(state >> 33) % n;
+}
+
+/* What may be told, to both. */
+static void tell(struct leadership *watched, struct leadership *woken)
+{
+    static const enum redis_word WORDS[] = {REDIS_WORD_UP, REDIS_WORD_DOWN, REDIS_WORD_DOWN,
+                                            REDIS_WORD_UNKNOWN};
+    struct leadership *both[] = {watched, woken};
+    uint32_t what = below(10);
+    enum redis_word word = WORDS[below(4)];
+    uint64_t epoch = watched->granted + (below(20) == 0);
+    bool has_redis = below(2) == 0;
+    struct lease_terms terms = {.epoch = watched->known + below(2), .others = below(2), .asked_at = now()};
+    for (int i = 0; i < 2; i++) {
+        if (what < 6) {
+            leadership_heard(both[i], epoch, word, now());
+        } else if (what == 6) {
+            leadership_refused(both[i]);
+        } else if (what == 7) {
+            leadership_redis(both[i], has_redis, now());
+        } else {
+            leadership_granted(both[i], &terms);
+        }
+    }
+}
+
+/* One is looked at every millisecond, the other one when it was told something, and when it said. */
+static void nothing_is_missed_between_two_looks(void **state)
+{
+    (void)state;
+    int changes = 0, looks = 0;
+    for (int history = 0; history < 300; history++) {
+        begin(below(2));
+        struct leadership watched = leadership, woken = leadership;
+        int64_t tell_at = clock_ms;
+        struct mono look_at = now();
+        for (int64_t end = clock_ms + 60000; clock_ms < end; clock_ms++) {
+            enum leader_role before = watched.role;
+            bool is_told = clock_ms == tell_at;
+            if (is_told) {
+                tell(&watched, &woken);
+                tell_at += 1 + below(below(5) == 0 ? 20000 : 2500);
+            }
+            leadership_look(&watched, now());
+            if (is_told || mono_reached(now(), look_at)) {
+                leadership_look(&woken, now());
+                look_at = leadership_changes_at(&woken, now());
+                assert_true(look_at.ms > clock_ms);
+                looks++;
+            }
+            assert_int_equal(watched.role, woken.role);
+            changes += watched.role != before;
+        }
+    }
+    assert_true(changes > 1000);
+    assert_true(looks < 300 * 600);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -308,6 +371,7 @@ int main(void)
         cmocka_unit_test(who_starts_hears_who_led_last),
         cmocka_unit_test(grants_tell_who_led),
         cmocka_unit_test(our_own_lost_grant_is_no_other_leader),
+        cmocka_unit_test(nothing_is_missed_between_two_looks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
