@@ -72,6 +72,14 @@ static void close_handle(void *handle)
     }
 }
 
+static bool has_sent(struct loop *loop)
+{
+    pthread_mutex_lock(&loop->mutex);
+    bool has_any = !TAILQ_EMPTY(&loop->sent);
+    pthread_mutex_unlock(&loop->mutex);
+    return has_any;
+}
+
 static struct loop_wake *take_sent(struct loop *loop)
 {
     pthread_mutex_lock(&loop->mutex);
@@ -95,7 +103,9 @@ static void run_wakes(uv_async_t *uv)
         }
         wake->on_wake(wake->arg);
     }
-    uv_async_send(uv);
+    if (has_sent(loop)) {
+        uv_async_send(uv);
+    }
 }
 
 struct loop *loop_new(void)

@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/loop.h"
@@ -314,6 +315,26 @@ static void a_wake_freed_in_its_own_callback_stays_silent(void **state)
     finish(&fixture);
 }
 
+/* CPU time, not wall time: a loop that turns without end uses all that it gets. */
+static void the_loop_sleeps_when_the_last_wake_is_gone(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    start(&fixture);
+    fixture.wake = loop_wake_new(fixture.loop, never, NULL);
+    loop_wake_send(fixture.wake);
+    loop_wake_free(fixture.wake);
+    fixture.wake = NULL;
+    fixture.timer = loop_timer_new(fixture.loop, count_and_stop_at_limit, &fixture);
+    fixture.limit = 1;
+    loop_timer_start(fixture.timer, 1000, 0);
+    clock_t before = clock();
+    loop_run(fixture.loop);
+    assert_int_equal(1, fixture.count);
+    assert_true(clock() - before < CLOCKS_PER_SEC / 10);
+    finish(&fixture);
+}
+
 static void signal_reaches_the_loop(void **state)
 {
     (void)state;
@@ -352,6 +373,7 @@ int main(void)
         cmocka_unit_test(a_wake_freed_in_anothers_callback_stays_silent),
         cmocka_unit_test(a_wake_that_sends_itself_leaves_the_others_their_turn),
         cmocka_unit_test(a_wake_freed_in_its_own_callback_stays_silent),
+        cmocka_unit_test(the_loop_sleeps_when_the_last_wake_is_gone),
         cmocka_unit_test(signal_reaches_the_loop),
         cmocka_unit_test(sigpipe_is_ignored),
     };
