@@ -16,6 +16,39 @@ moments() {
     for n in $(seq "$2"); do printf '%d.%02d\n' $((RANDOM % 2)) $((RANDOM % 100)); done
 }
 
+cpu_ms() { awk '{print ($14 + $15) * 10}' "/proc/$(pid_of "$1")/stat"; }
+
+# NAME...: each of them uses less than a tenth of a CPU for the next three seconds
+expect_idle() {
+    local name before=() i=0
+    for name in "$@"; do before+=("$(cpu_ms "$name")"); done
+    nap 3000
+    for name in "$@"; do
+        before[i]=$(($(cpu_ms "$name") - before[i]))
+        echo "the idle $name used ${before[i]} ms of CPU in 3 s"
+        [ "${before[i]}" -lt 300 ] || fail "the idle $name used ${before[i]} ms of CPU in 3 s"
+        i=$((i + 1))
+    done
+}
+
+test_nothing_to_do_costs_next_to_nothing() {
+    start_redis
+    start_controller
+    wait_controller
+    expect_idle controller
+    start_agent
+    wait_agent
+    expect_idle controller agent
+    stop_redis
+    wait_log controller 'Redis is away' 10
+    expect_idle controller agent
+    stop_engine
+    expect_idle controller agent
+    stop agent
+    expect_idle controller
+    start_engine
+}
+
 test_agent_killed_at_any_moment() {
     local before delay
     start_all
