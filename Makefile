@@ -143,8 +143,8 @@ deps-build: ## install what is missing for building only
 unit: $(UNIT_TESTS:%=$(B)/tests/unit/%) $(FUZZERS:%=$(B)/tests/fuzz/replay_%) ## build and run the unit tests
 	@tests/run unit $^
 
-faults: ## the programs with points at which tests let them die, in build/release-faults
-	@$(MAKE) -s MODE=release FAULTS=1 programs
+faults: ## the programs with points at which tests let them die, in build/release-faults (MODE=…)
+	@$(MAKE) -s MODE=$(MODE) FAULTS=1 programs
 
 integration: programs faults $(addprefix $(B)/,$(TEST_TOOLS) tests/bench/beat_load tests/chaos/own_clock.so) ## run the integration tests (TESTS=… for some files; as root)
 	@tests/run integration $(B) $(TESTS)
