@@ -55,6 +55,7 @@ static struct decider_view_host view_of_host(const struct decider *decider, cons
         .name = host->name,
         .agent = host->agent,
         .is_live = liveness_is_host_live(&decider->liveness, host, now),
+        .is_silent = liveness_is_silent(&decider->liveness, host, now),
         .is_frozen = host->is_frozen,
         .is_engine_up = host->is_engine_up,
         .is_breaker_open = host->fuse.breaker.is_open,

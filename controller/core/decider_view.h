@@ -33,6 +33,7 @@ void decider_view_fleet(const struct decider *decider, struct mono now, struct d
 struct decider_view_host {
     const char *name, *agent; /* agent: the id of its process */
     bool is_live;             /* commands may go there */
+    bool is_silent;           /* nothing was heard of its agent for a TTL */
     bool is_frozen;           /* nothing of it is counted */
     bool is_engine_up;
     bool is_breaker_open; /* this host's own */

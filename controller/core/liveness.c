@@ -421,14 +421,14 @@ struct mono liveness_heard_at(const struct host *host)
                                                                  : host->heard[PATH_RPC];
 }
 
-static bool is_quiet(const struct liveness *liveness, const struct host *host, struct mono now)
+bool liveness_is_silent(const struct liveness *liveness, const struct host *host, struct mono now)
 {
     return mono_diff(now, liveness_heard_at(host)) > liveness->config->heartbeat_ttl_ms;
 }
 
 void liveness_hear(const struct liveness *liveness, struct host *host, enum path path, struct mono now)
 {
-    if (is_quiet(liveness, host, now)) {
+    if (liveness_is_silent(liveness, host, now)) {
         host->proven_since = now;
     }
     host->heard[path] = now;
@@ -436,7 +436,7 @@ void liveness_hear(const struct liveness *liveness, struct host *host, enum path
 
 bool liveness_is_host_live(const struct liveness *liveness, const struct host *host, struct mono now)
 {
-    return host && !host->is_frozen && host->is_engine_up && !is_quiet(liveness, host, now);
+    return host && !host->is_frozen && host->is_engine_up && !liveness_is_silent(liveness, host, now);
 }
 
 /* ---- observations ---- */

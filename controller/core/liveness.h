@@ -217,6 +217,8 @@ struct host *liveness_next_host(const struct host *host);
 /* The agent spoke. */
 void liveness_hear(const struct liveness *liveness, struct host *host, enum path path, struct mono now);
 struct mono liveness_heard_at(const struct host *host);
+/* Not for a TTL. */
+bool liveness_is_silent(const struct liveness *liveness, const struct host *host, struct mono now);
 
 /* Heard within the TTL, its engine up, and not given up. Commands go to no other host. */
 bool liveness_is_host_live(const struct liveness *liveness, const struct host *host, struct mono now);

@@ -143,7 +143,7 @@ static bool write_host(void *arg, const struct decider_view_host *host)
     struct json_writer *writer = rows->writer;
     json_writer_open(writer, NULL, '{');
     json_writer_text(writer, "host", host->name);
-    json_writer_text(writer, "state", host->is_frozen ? "LOST" : host->is_live ? "LIVE" : "SILENT");
+    json_writer_text(writer, "state", host->is_frozen ? "LOST" : host->is_silent ? "SILENT" : "LIVE");
     json_writer_bool(writer, "engine_up", host->is_engine_up);
     json_writer_bool(writer, "breaker_open", host->is_breaker_open);
     write_mono(writer, rows->scene, "heard_by_redis_at", host->heard[PATH_REDIS]);

@@ -310,6 +310,14 @@ test_doctor() {
     not examine
     found BAD redis_write
     r config set min-replicas-to-write 0
+    wait_for 10 '[ "$(api /api/v1/hosts | jq -r .hosts[0].state)" = LIVE ]'
+    stop_engine
+    wait_for 10 '[ "$(api /api/v1/hosts | jq -c ".hosts[0] | [.state, .engine_up]")" = "[\"LIVE\",false]" ]' 'no Engine'
+    not examine
+    found BAD engine
+    not found BAD agent
+    start_engine
+    wait_for 20 '[ "$(api /api/v1/hosts | jq -r .hosts[0].engine_up)" = true ]'
     kill_hard agent
     wait_for 10 '[ "$(api /api/v1/hosts | jq -r .hosts[0].state)" = LOST ]'
     not examine

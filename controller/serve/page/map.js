@@ -176,15 +176,15 @@ const groups = keeper(() => {
     more.onclick = () => openChange('hold', [[kind, name]]);
     about.removeAttribute('data-tone');
     about.replaceChildren(...(host ? aboutHost(host) : []));
-    if (host && host.state !== 'LIVE') about.dataset.tone = 'bad';
-    else if (host && (!host.engine_up || host.breaker_open)) about.dataset.tone = 'warn';
+    if (host && (host.state !== 'LIVE' || !host.engine_up)) about.dataset.tone = 'bad';
+    else if (host && host.breaker_open) about.dataset.tone = 'warn';
   };
   return section;
 });
 
 function aboutHost(host) {
   const path = (name, at) => (at ? [`${name} `, age(Date.parse(at)), ' ago'] : [`${name} never`]);
-  const words = { LIVE: 'live', SILENT: 'silent: no command reaches it', LOST: 'lost: nothing of it is counted' };
+  const words = { LIVE: 'live', SILENT: 'silent: no command is sent there', LOST: 'lost: nothing of it is counted' };
   return [
     `${words[host.state] ?? host.state} · heard by `, ...path('Redis', host.heard_by_redis_at), ', ', ...path('agent', host.heard_by_rpc_at),
     host.engine_up ? '' : ' · its Docker Engine does not answer',
