@@ -104,9 +104,10 @@ static struct decider_view_container view_of(const struct decider *decider, cons
     decider_terms_of(decider, container, &terms);
     const struct policy_memory *policy = &container->policy;
     const struct container *parent = dependencies_parent(container);
+    const struct host *host = container->host;
     return (struct decider_view_container){
         .name = container->name,
-        .host = container->host ? container->host->name : "",
+        .host = host ? host->name : "",
         .service = text_or_none(container->service),
         .instance = text_or_none(container->instance),
         .container_id = container->container_id,
@@ -146,7 +147,10 @@ static struct decider_view_container view_of(const struct decider *decider, cons
         .is_held = container->is_held,
         .held_until = container->is_held ? decider_hold_end(decider, container) : (struct mono){0},
         .has_collision = container->collision_until.ms > decider->now.ms,
-        .is_frozen = container->host && container->host->is_frozen,
+        .is_frozen = host && host->is_frozen,
+        .is_engine_down = host && !host->is_engine_up,
+        .is_agent_silent = host && liveness_is_silent(&decider->liveness, host, decider->now),
+        .host_heard_at = host ? liveness_heard_at(host) : (struct mono){0},
         .is_in_flight = container->attempt != NULL,
         .is_listed = liveness_is_listed(container),
     };

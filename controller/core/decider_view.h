@@ -74,6 +74,9 @@ struct decider_view_container {
     struct mono held_until;      /* … until then, by the last that ends; MONO_NEVER: until it is released */
     bool has_collision;          /* another one claims its name or key: neither is touched */
     bool is_frozen;              /* its host is */
+    bool is_engine_down;         /* its agent tells so, or told so last */
+    bool is_agent_silent;        /* nothing was heard of its agent for a TTL … */
+    struct mono host_heard_at;   /* … since then; 0: no agent knows it */
     bool is_in_flight;
     bool is_listed; /* stood in its host's last inventory */
 };

@@ -338,6 +338,10 @@ static void say_evidence(const struct scene *scene, const struct decider_view_co
     }
     if (view->is_frozen) {
         add(out, "Its host is lost: nothing of it is counted until the agent is heard again.");
+    } else if (view->is_agent_silent) {
+        say_age(scene, view->host_heard_at, "Its agent is silent; it was last heard", NULL, out);
+    } else if (view->is_engine_down) {
+        add(out, "The Docker Engine on %s does not answer, says its agent.", view->host);
     } else if (!view->is_listed) {
         add(out, "Its agent's last inventory left it out: it is about to be known as removed.");
     }
@@ -508,7 +512,8 @@ static void say_help(const struct scene *scene, const struct decider_view_contai
     } else if (gate == GATE_DENY) {
         add(help, "take %s out of RESTART_DENY_SERVICES if it may be restarted after all", view->name);
     } else if (gate == GATE_HOST && view->host[0] != '\0') {
-        add(help, "look at defib-agent and Docker on %s", view->host);
+        add(help, "systemctl status %s   (on %s)",
+            view->is_engine_down && !view->is_agent_silent ? "docker" : "defib-agent", view->host);
     }
     if (view->state == STATE_COOLDOWN || view->state == STATE_FAILED || view->state == STATE_DOWN) {
         add(help, "docker logs %s   (on %s, what it said last)", docker_name(view),

@@ -316,12 +316,15 @@ test_doctor() {
     not examine
     found BAD engine
     not found BAD agent
+    expect_match "$(ctl explain svc-a)" "The Docker Engine on $HOST does not answer, says its agent" 'whose fault it is'
+    expect_match "$(ctl explain svc-a)" 'systemctl status docker ' 'where to look'
     start_engine
     wait_for 20 '[ "$(api /api/v1/hosts | jq -r .hosts[0].engine_up)" = true ]'
     kill_hard agent
     wait_for 10 '[ "$(api /api/v1/hosts | jq -r .hosts[0].state)" = LOST ]'
     not examine
     found BAD agent
+    expect_match "$(ctl explain svc-a)" 'systemctl status defib-agent ' 'where to look'
     stop controller
     not examine
     found BAD controller
