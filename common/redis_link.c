@@ -22,12 +22,10 @@
 
 #include <hiredis/hiredis.h>
 #include <hiredis/sds.h>
-#ifdef DEFIB_HAVE_HIREDIS_SSL
-#include <hiredis/hiredis_ssl.h>
-#include <openssl/ssl.h>
-#endif
 
 #include "common/memory.h"
+#include "common/pending_queue.h"
+#include "common/redis_tls.h"
 #include "common/resolver.h"
 #include "common/sentinel_query.h"
 
@@ -39,7 +37,6 @@ enum {
     BACKOFF_MIN_MS = 100,
     BACKOFF_MAX_MS = 5000,
     SENTINEL_MS = 1000, /* for each */
-    QUEUE_KEPT = 1024,  /* a larger queue is given back once it is empty */
     WRITE_EARLY_BYTES = 64 * 1024,
     READS_PER_TURN = 32,
     LAST_LOOK_READS = 4096 /* of 16 KiB */
@@ -53,20 +50,6 @@ enum state {
     STATE_GREETING,
     STATE_UP,
     STATE_CLOSED
-};
-
-struct pending {
-    redis_link_callback on_reply;
-    void *arg;
-    struct mono deadline;
-};
-
-/* A ring, oldest first; the capacity is a power of two or 0. */
-struct queue {
-    struct pending *ring;
-    size_t capacity;
-    size_t head;
-    size_t count;
 };
 
 struct redis_link {
@@ -101,132 +84,18 @@ struct redis_link {
     struct loop_poll *poll;
     redisContext *context; /* from the greeting on */
     size_t unfinished;     /* bytes of the answer that has not come whole yet, about */
-    struct queue queue;
-#ifdef DEFIB_HAVE_HIREDIS_SSL
-    SSL_CTX *tls;
-    SSL *session; /* borrowed from the context */
-#endif
+    struct pending_queue queue;
+    struct redis_tls *tls; /* from the first connection on that needs it */
 };
 
 static void drop(struct redis_link *link, const char *reason);
-
-/* ---- the queue of commands without an answer ---- */
-
-static void queue_push(struct queue *queue, struct pending pending)
-{
-    if (queue->count == queue->capacity) {
-        size_t capacity = queue->capacity == 0 ? 64 : queue->capacity * 2;
-        struct pending *ring = memory_grow(NULL, capacity, sizeof *ring);
-        for (size_t i = 0; i < queue->count; i++) {
-            ring[i] = queue->ring[(queue->head + i) & (queue->capacity - 1)];
-        }
-        free(queue->ring);
-        queue->ring = ring;
-        queue->capacity = capacity;
-        queue->head = 0;
-    }
-    queue->ring[(queue->head + queue->count++) & (queue->capacity - 1)] = pending;
-}
-
-static bool queue_pop(struct queue *queue, struct pending *out)
-{
-    if (queue->count == 0) {
-        return false;
-    }
-    *out = queue->ring[queue->head];
-    queue->head = (queue->head + 1) & (queue->capacity - 1);
-    if (--queue->count == 0 && queue->capacity > QUEUE_KEPT) {
-        free(queue->ring);
-        *queue = (struct queue){0};
-    }
-    return true;
-}
-
-/* ---- TLS ---- */
-
-#ifdef DEFIB_HAVE_HIREDIS_SSL
-
-bool redis_link_has_tls(void)
-{
-    return true;
-}
-
-/* hiredis says what errno says, which for a refused certificate is "Success". */
-static const char *tls_reason(const struct redis_link *link)
-{
-    long verified = SSL_get_verify_result(link->session);
-    return verified != X509_V_OK ? X509_verify_cert_error_string(verified) : link->context->errstr;
-}
-
-/* hiredis' own SSL context sends the name but does not check it: the SSL object is made here. NULL where it
- * goes on, else the reason. */
-static const char *start_tls(struct redis_link *link)
-{
-    static const char FAILED[] = "TLS cannot be set up";
-    if (!link->url.is_tls) {
-        return NULL;
-    }
-    if (link->tls == NULL) {
-        link->tls = SSL_CTX_new(TLS_client_method());
-        if (link->tls == NULL || SSL_CTX_set_default_verify_paths(link->tls) != 1) {
-            return FAILED;
-        }
-        SSL_CTX_set_min_proto_version(link->tls, TLS1_2_VERSION);
-        SSL_CTX_set_verify(link->tls, SSL_VERIFY_PEER, NULL);
-    }
-    SSL *ssl = SSL_new(link->tls);
-    if (ssl == NULL || SSL_set_tlsext_host_name(ssl, link->url.host) != 1 ||
-        SSL_set1_host(ssl, link->url.host) != 1) {
-        SSL_free(ssl);
-        return FAILED;
-    }
-    link->session = ssl;
-    if (redisInitiateSSL(link->context, ssl) == REDIS_OK) {
-        return NULL;
-    }
-    /* a quick peer: the handshake is over, and refused, within the call; the context does not own the session
-     * then */
-    const char *reason = tls_reason(link);
-    link->session = NULL;
-    SSL_free(ssl);
-    return reason;
-}
-
-static void free_tls(struct redis_link *link)
-{
-    SSL_CTX_free(link->tls);
-}
-
-#else
-
-bool redis_link_has_tls(void)
-{
-    return false;
-}
-
-static const char *start_tls(struct redis_link *link)
-{
-    return link->url.is_tls ? "built without TLS for Redis" : NULL;
-}
-
-static const char *tls_reason(const struct redis_link *link)
-{
-    return link->context->errstr;
-}
-
-static void free_tls(struct redis_link *link)
-{
-    (void)link;
-}
-
-#endif
 
 /* ---- life of the struct ---- */
 
 static void free_link(struct redis_link *link)
 {
-    free_tls(link);
-    free(link->queue.ring);
+    redis_tls_free(link->tls);
+    pending_queue_fini(&link->queue);
     free(link->client_name);
     free(link->channel);
     free(link);
@@ -270,7 +139,7 @@ static void disconnect(struct redis_link *link)
 static void fail_pending(struct redis_link *link)
 {
     struct pending pending;
-    while (queue_pop(&link->queue, &pending)) {
+    while (pending_queue_pop(&link->queue, &pending)) {
         if (pending.on_reply != NULL) {
             pending.on_reply(pending.arg, NULL);
         }
@@ -345,7 +214,7 @@ static void drop_for_context(struct redis_link *link)
         break;
     case REDIS_ERR_IO:
         if (link->url.is_tls) {
-            drop(link, tls_reason(link));
+            drop(link, redis_tls_reason(link->tls, link->context));
         } else {
             drop_for_errno(link, "", code);
         }
@@ -383,7 +252,7 @@ static void queue_command(struct redis_link *link, redis_link_callback on_reply,
         abort();
     }
     struct mono deadline = mono_add(loop_now(link->loop), link->options.command_timeout_ms);
-    queue_push(&link->queue, (struct pending){on_reply, arg, deadline});
+    pending_queue_push(&link->queue, &(struct pending){on_reply, arg, deadline});
     loop_poll_watch(link->poll, LOOP_READABLE | LOOP_WRITABLE);
     if (!link->is_deadline_armed) {
         arm_deadline(link, deadline);
@@ -580,7 +449,10 @@ static void greet(struct redis_link *link)
     link->context->flags &= ~REDIS_BLOCK;
     link->fd = -1;
     link->state = STATE_GREETING;
-    const char *refused = start_tls(link);
+    if (link->url.is_tls && link->tls == NULL) {
+        link->tls = redis_tls_new();
+    }
+    const char *refused = link->url.is_tls ? redis_tls_start(link->tls, link->context, link->url.host) : NULL;
     if (refused != NULL) {
         drop(link, refused);
         return;
@@ -607,7 +479,7 @@ static void deliver(struct redis_link *link, const redisReply *reply)
         return;
     }
     struct pending pending;
-    bool is_asked = queue_pop(&link->queue, &pending);
+    bool is_asked = pending_queue_pop(&link->queue, &pending);
     if (link->queue.count == 0 && link->is_deadline_armed) {
         /* Nothing is due: no waking up for it. */
         link->is_deadline_armed = false;
@@ -869,7 +741,7 @@ static void on_phase_timer(void *arg)
 /* A busy channel in front of the PONG proves that the server lives; a command link has a harder promise. */
 static struct mono oldest_deadline(const struct redis_link *link)
 {
-    struct mono deadline = link->queue.ring[link->queue.head].deadline;
+    struct mono deadline = pending_queue_first(&link->queue)->deadline;
     if (link->channel != NULL && link->state == STATE_UP) {
         struct mono heard = mono_add(link->last_heard, link->options.command_timeout_ms);
         deadline = mono_reached(heard, deadline) ? heard : deadline;
@@ -1017,56 +889,4 @@ bool redis_link_peer(const struct redis_link *link, char *host, size_t size, int
         return inet_ntop(AF_INET6, &v6->sin6_addr, host, (socklen_t)size) != NULL;
     }
     return false;
-}
-
-/* ---- replies: `struct redis_reply` is hiredis' redisReply under a name of ours ---- */
-
-static const redisReply *raw(const struct redis_reply *reply)
-{
-    return (const redisReply *)reply;
-}
-
-enum redis_reply_type redis_reply_type(const struct redis_reply *reply)
-{
-    if (reply == NULL) {
-        return REDIS_REPLY_FAILURE;
-    }
-    switch (raw(reply)->type) {
-    case REDIS_REPLY_STRING:
-    case REDIS_REPLY_STATUS:
-        return REDIS_REPLY_TEXT;
-    case REDIS_REPLY_INTEGER:
-        return REDIS_REPLY_NUMBER;
-    case REDIS_REPLY_ARRAY:
-        return REDIS_REPLY_LIST;
-    case REDIS_REPLY_NIL:
-        return REDIS_REPLY_NONE;
-    default:
-        return REDIS_REPLY_FAILURE;
-    }
-}
-
-const char *redis_reply_text(const struct redis_reply *reply, size_t *len)
-{
-    enum redis_reply_type type = redis_reply_type(reply);
-    bool has_text = reply != NULL && (type == REDIS_REPLY_TEXT || type == REDIS_REPLY_FAILURE);
-    if (len != NULL) {
-        *len = has_text ? (size_t)raw(reply)->len : 0;
-    }
-    return has_text ? raw(reply)->str : NULL;
-}
-
-int64_t redis_reply_number(const struct redis_reply *reply)
-{
-    return redis_reply_type(reply) == REDIS_REPLY_NUMBER ? raw(reply)->integer : 0;
-}
-
-size_t redis_reply_count(const struct redis_reply *reply)
-{
-    return redis_reply_type(reply) == REDIS_REPLY_LIST ? raw(reply)->elements : 0;
-}
-
-const struct redis_reply *redis_reply_at(const struct redis_reply *reply, size_t index)
-{
-    return index < redis_reply_count(reply) ? (const struct redis_reply *)raw(reply)->element[index] : NULL;
 }

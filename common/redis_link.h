@@ -1,6 +1,6 @@
 /*
- * One connection to Redis that comes back for ever: hiredis' buffers and parser on our loop, its header in
- * redis_link.c alone. hiredis 0.14 and 1.x.
+ * One connection to Redis that comes back for ever: hiredis' buffers and parser on our loop. hiredis 0.14 and
+ * 1.x.
  *
  * What hiredis leaves to us is done here: connect deadline, a deadline for every command, a PING when idle
  * (a silent partition is noticed by nobody else), reconnect with exponential backoff and full jitter
@@ -25,18 +25,10 @@
 #include "common/clock.h"
 #include "common/latency.h"
 #include "common/loop.h"
+#include "common/redis_reply.h"
 #include "common/redis_url.h"
 
 struct redis_link;
-struct redis_reply; /* borrowed for the length of the callback */
-
-enum redis_reply_type {
-    REDIS_REPLY_NONE, /* nil */
-    REDIS_REPLY_TEXT, /* bulk or status */
-    REDIS_REPLY_NUMBER,
-    REDIS_REPLY_LIST,
-    REDIS_REPLY_FAILURE /* an error that the server sent; its text is redis_reply_text */
-};
 
 struct redis_link_options {
     const struct redis_url *url; /* borrows: copied */
@@ -55,10 +47,6 @@ struct redis_link_options {
     void (*on_message)(void *arg, const char *payload, size_t len); /* subscribing links; borrowed bytes */
     void *arg;
 };
-
-/* Whether rediss:// works: Debian 12's hiredis has no TLS. A link to an is_tls URL without it never gets up.
- */
-bool redis_link_has_tls(void);
 
 /* Starts connecting at once; on_up and on_down come later, never from within this call. Never fails:
  * what cannot be reached is tried again for ever. */
@@ -79,6 +67,7 @@ const char *redis_link_run_id(const struct redis_link *link);
  */
 bool redis_link_peer(const struct redis_link *link, char *host, size_t size, int *port);
 
+/* The reply is borrowed for the length of the callback. */
 typedef void (*redis_link_callback)(void *arg, const struct redis_reply *reply);
 
 /* Queues one command; argv and argv_len are borrowed for the call (argv_len NULL: C strings). `on_reply` may
@@ -90,12 +79,5 @@ int redis_link_command(struct redis_link *link, redis_link_callback on_reply, vo
  * connection and start over with backoff. Pending callbacks (with NULL) and on_down run before it returns;
  * on_down gets "where: reason". Nothing happens while the link is down. */
 void redis_link_fail(struct redis_link *link, const char *reason);
-
-enum redis_reply_type redis_reply_type(const struct redis_reply *reply); /* NULL is REDIS_REPLY_FAILURE */
-/* TEXT and FAILURE, with a NUL behind it; else NULL and 0. len may be NULL. */
-const char *redis_reply_text(const struct redis_reply *reply, size_t *len);
-int64_t redis_reply_number(const struct redis_reply *reply);
-size_t redis_reply_count(const struct redis_reply *reply); /* of a LIST, else 0 */
-const struct redis_reply *redis_reply_at(const struct redis_reply *reply, size_t index);
 
 #endif

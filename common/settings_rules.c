@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "common/memory.h"
-#include "common/redis_link.h"
+#include "common/redis_tls.h"
 
 __attribute__((format(printf, 4, 5))) static int refuse(const struct settings *settings, const char *name,
                                                         struct err *err, const char *format, ...)
@@ -158,7 +158,7 @@ static int check_redis(struct settings *settings, struct err *err)
 {
     struct err cause = {.code = 0};
     if (redis_url_parse(settings->redis_url_text, &settings->redis_url, &cause) == 0) {
-        return !settings->redis_url.is_tls || redis_link_has_tls()
+        return !settings->redis_url.is_tls || redis_tls_is_there()
                    ? 0
                    : refuse(settings, "REDIS_URL", err,
                             "allowed are redis://, redis+sentinel:// and unix://: "

@@ -13,10 +13,11 @@ set -eu
 wrapped() { # header file: 0 where it may be included there
     case $1 in
     uv.h | uv/*) [ "$2" = common/loop.c ] ;;
-    hiredis/* | hiredis*.h) [ "$2" = common/redis_link.c ] ;;
+    hiredis/hiredis_ssl.h) [ "$2" = common/redis_tls.c ] ;;
+    hiredis/* | hiredis*.h) case $2 in common/redis_link.c | common/redis_reply.c | common/redis_tls.c) ;; *) return 1 ;; esac ;;
     nng/*) case $2 in common/rpc_client.c | common/rpc_server.c | common/rpc_socket.c | common/rpc_tls.c | common/rpc_probe.c) ;; *) return 1 ;; esac ;;
     curl/*) [ "$2" = common/http_client.c ] ;;
-    openssl/ssl.h) [ "$2" = common/redis_link.c ] ;; # what hiredis_ssl asks for
+    openssl/ssl.h) [ "$2" = common/redis_tls.c ] ;; # what hiredis_ssl asks for
     openssl/evp.h) case $2 in proto/envelope.c | controller/serve/page.c) ;; *) return 1 ;; esac ;;
     openssl/pem.h | openssl/x509.h) [ "$2" = common/certificate.c ] ;;
     openssl/*) [ "$2" = proto/envelope.c ] ;;

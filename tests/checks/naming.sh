@@ -16,7 +16,6 @@ prefixes() { # module
     agent/engine_client) echo 'engine_client_|engine_call_' ;;
     common/http_client) echo 'http_client_|http_call_' ;;
     common/rpc_server) echo 'rpc_server_|rpc_request_' ;;
-    common/redis_link) echo 'redis_link_|redis_reply_' ;;
     proto/alert) echo 'alert_|event_record_' ;;
     proto/command) echo 'command_|answer_' ;;
     proto/envelope) echo 'envelope_|key_ring_' ;;

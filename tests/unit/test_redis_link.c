@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 
 #include "common/redis_link.h"
+#include "common/redis_tls.h"
 #include "tests/unit/redis_server.h"
 
 enum { PATIENCE_MS = 20000 };
@@ -853,7 +854,7 @@ static void tls_is_refused_where_it_is_not_built_in(void **state)
     fixture->wanted = 1;
     run_until(fixture, is_down_told);
     assert_int_equal(0, fixture->ups);
-    if (!redis_link_has_tls()) {
+    if (!redis_tls_is_there()) {
         assert_reason(fixture, "built without TLS");
     }
 }
@@ -873,7 +874,7 @@ static void make_certificate(const char *dir)
 static void tls_carries_traffic_and_checks_the_name(void **state)
 {
     struct fixture *fixture = *state;
-    if (!redis_link_has_tls()) {
+    if (!redis_tls_is_there()) {
         return;
     }
     char cert[96];

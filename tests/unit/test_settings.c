@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
-#include "common/redis_link.h"
+#include "common/redis_tls.h"
 #include "common/settings.h"
 #include "common/version.h"
 
@@ -311,7 +311,7 @@ static void tls_to_redis_is_refused_where_it_is_not_built_in(void **state)
         struct settings settings;
         struct err err;
         int result = load(programs[i / 2], urls[i % 2], &settings, &err);
-        if (redis_link_has_tls()) {
+        if (redis_tls_is_there()) {
             assert_int_equal(0, result);
             settings_free(&settings);
         } else {
