@@ -24,6 +24,8 @@ INTO_FAULT_SECS=1.5
 
 # `make chaos` makes both.
 OWN_CLOCK=$BIN/tests/chaos/own_clock.so
+# in front of it the runtime of a sanitizer, which wants to be the first
+RUNTIME=$(ldd "$BIN/defib-agent" | sed -n 's/.* => \(.*lib[at]san\.so[^ ]*\) .*/\1/p')
 NEWER_ENGINE=$ROOT/build/newer-engine
 
 # ---- the fleet ----
@@ -36,7 +38,7 @@ mount_state_folder() {
 unmount_state_folders() { sed -n "s|^chaos \($DIR/[^ ]*\) .*|\1|p" /proc/mounts | xargs -r umount -l; }
 
 # Each program on a wall clock of its own, where that is built.
-settings_of() { [ ! -e "$OWN_CLOCK" ] || printf '%s\n' LD_PRELOAD="$OWN_CLOCK" OWN_CLOCK_FILE="$T/clock-$1"; }
+settings_of() { [ ! -e "$OWN_CLOCK" ] || printf '%s\n' LD_PRELOAD="${RUNTIME:+$RUNTIME:}$OWN_CLOCK" OWN_CLOCK_FILE="$T/clock-$1"; }
 # set_clock NAME SECONDS: ahead of the machine's; in place, it is mapped
 set_clock() { printf '%15d\n' "$2" 1<> "$T/clock-$1"; }
 

@@ -190,7 +190,8 @@ spawn() {
         echo $! > "$RUN/$name.pid.new"
         mv "$RUN/$name.pid.new" "$RUN/$name.pid"
         wait $!
-        echo $? > "$RUN/$name.exit"
+        echo $? > "$RUN/$name.exit.new"
+        mv "$RUN/$name.exit.new" "$RUN/$name.exit"
     ) > /dev/null 2>&1 < /dev/null &
     until [ -e "$RUN/$name.pid" ]; do nap 10; done
 }
