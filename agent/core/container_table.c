@@ -841,15 +841,16 @@ void container_table_tick(struct container_table *table, struct mono now)
     table->wake_at = first;
 }
 
-struct mono container_table_wake_at(const struct container_table *table)
+struct mono container_table_wake_at(struct container_table *table)
 {
-    struct mono at = MONO_NEVER;
+    struct mono first = MONO_NEVER;
     bool is_any = table->wake_at.ms != MONO_NEVER.ms;
     for (const struct container_entry *entry = is_any ? table->entries : NULL; entry != NULL;
          entry = entry->hh.next) {
-        at = mono_min(at, entry->wake_at);
+        first = mono_min(first, entry->wake_at);
     }
-    return at;
+    table->wake_at = first; /* what settled meanwhile is not looked for again */
+    return first;
 }
 
 /* ---- across restarts of the agent ---- */

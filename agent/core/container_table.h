@@ -172,7 +172,7 @@ void container_table_set_last_command(struct container_table *table, const struc
 /* ---- time ---- */
 
 void container_table_tick(struct container_table *table, struct mono now);
-struct mono container_table_wake_at(const struct container_table *table); /* MONO_NEVER: nothing settles */
+struct mono container_table_wake_at(struct container_table *table); /* MONO_NEVER: nothing settles */
 
 /* ---- changes out ---- */
 
