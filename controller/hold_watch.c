@@ -264,7 +264,7 @@ void hold_watch_flush(struct hold_watch *watch)
         redis_session_command(watch->session, on_read, read, (int)read->count + 2, argv, NULL) != 0) {
         for (size_t i = 0; i < read->count; i++) {
             hold = find(watch, read->keys[i]);
-            if (!hold->is_held) {
+            if (hold != NULL && !hold->is_held) {
                 drop(watch, hold);
             }
         }
