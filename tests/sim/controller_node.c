@@ -53,6 +53,9 @@ static void perform(struct controller_node *node, const struct action *action)
     sim->decisions++;
     mix(action->kind);
     mix((uint64_t)sim->now);
+    if (node->process.is_dead) {
+        return; /* of the action before */
+    }
     switch (action->kind) {
     case ACTION_READ_KEY:
         want_key(node, action);
