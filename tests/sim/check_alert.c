@@ -13,9 +13,10 @@ struct told {
     char name[NAME_BYTES], action[LIMIT_REASON_SIZE];
     int64_t at;
     int controller;
+    bool is_by_former; /* another one led already, which knows nothing of it */
 };
 
-enum { TOLD_MAX = 1024, TWO_HOLDERS_MS = 15000 };
+enum { TOLD_MAX = 1024 };
 static struct told told[TOLD_MAX];
 static size_t told_count;
 static bool is_lost_told[NODES_MAX][HOSTS_MAX];
@@ -86,7 +87,8 @@ void check_alert(int controller, const struct alert *alert)
                    told[i].at >= last->at;
     }
     /* A lease that was evicted has two holders for as long as the first one does not look. */
-    bool are_two = last->controller != controller && sim->now - last->at < TWO_HOLDERS_MS;
+    bool is_by_former = controller != sim->leader;
+    bool are_two = last->controller != controller && (last->is_by_former || is_by_former);
     if (is_limited(alert)) {
         INV(25,
             sim->now - last->at >= sim->policy.alert_repeat_ms || is_over || are_two ||
@@ -98,6 +100,7 @@ void check_alert(int controller, const struct alert *alert)
     }
     last->at = sim->now;
     last->controller = controller;
+    last->is_by_former = is_by_former;
     struct box *target = sim_box_by_id(alert->container_id);
     if (alert->type == ALERT_SERVICE_RESTART_FAILED && target) {
         bool is_gone = target->is_removed && sim->now - target->removed_at > CHECK_KNOWN_MS &&

@@ -220,6 +220,12 @@ void check_told(const char *command_hex, enum answer_code code)
 
 /* ---- budgets ---- */
 
+/* What Docker tells is known so soon: where Redis is away, when its agent is asked next. */
+static int64_t news_ms(void)
+{
+    return 1000 + (redis_is_there() ? 0 : sim->policy.fast_check_ms > 0 ? sim->policy.fast_check_ms : 5000);
+}
+
 void check_count(int controller, const char *container, int64_t count, bool is_forgotten)
 {
     struct box *box = sim_box(container);
@@ -228,8 +234,8 @@ void check_count(int controller, const char *container, int64_t count, bool is_f
         return; /* what one that leads no more believes is asked by nobody */
     }
     if (count < box->last_count) {
-        /* So short a silence is heard by nobody yet. */
-        bool is_unheard = box->state == CONTAINER_RUNNING && sim->now - box->bad_at < check_silence_ms();
+        bool is_unheard =
+            sim->now - box->bad_at < (box->state == CONTAINER_RUNNING ? check_silence_ms() : news_ms());
         bool is_stable = (box->good_since != 0 || is_unheard) &&
                          sim->now - box->steady_since >= sim->policy.stable_ms - 2000;
         bool is_cooled = box->cooldown_until != 0 && sim->now >= box->cooldown_until - 2000;
