@@ -42,13 +42,16 @@ WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvl
 ifeq ($(filter release fast,$(MODE)$(CI)),)
 WARNINGS += -Werror
 endif
+ifeq ($(MODE),fast)
+WARNINGS := -w
+endif
 
 CET := $(shell echo | $(CC) -fcf-protection -x c -c -o /dev/null - 2>/dev/null && echo -fcf-protection)
 FLAGS_release := -O2 -g -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fstack-clash-protection $(CET) -fPIE
 LINK_release  := -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed
 # for the simulator's long runs
 FLAGS_fast    := -O3 -g -flto=auto -ffat-lto-objects -fno-pie
-LINK_fast     := -O3 -flto=auto -no-pie
+LINK_fast     := -O3 -flto=auto -no-pie -w
 FLAGS_debug   := -O0 -g3
 FLAGS_asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 LINK_asan     := -fsanitize=address,undefined
