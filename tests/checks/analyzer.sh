@@ -1,7 +1,7 @@
 #!/bin/sh
 # analyzer.sh CC FLAGS...: gcc's static analyzer over every module; exit 1 for a finding that is not known to be false.
 #
-# It takes some 20 minutes of CPU, most of them for two modules. Known to be false: the buckets of a hash that uthash makes
+# It takes some ten minutes of CPU, most of them for decider_attempt.c. Known to be false: the buckets of a hash that uthash makes
 # larger are nobody's variable, and leak to the analyzer's mind; and, by file and kind, what a function wrote through a
 # pointer on success it does not believe to be there.
 set -eu
