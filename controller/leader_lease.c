@@ -314,7 +314,6 @@ static void ask(struct leader_lease *lease)
         lease->asked_at = now;
         publish_state(lease);
     }
-    look_when_due(lease);
 }
 
 static void take_grant(struct leader_lease *lease, const struct redis_reply *reply)
