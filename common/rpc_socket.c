@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -18,7 +19,12 @@
 #include "common/memory.h"
 #include "common/thread.h"
 
-enum { CLOSE_PATIENCE_S = 15 };
+enum {
+    CLOSE_PATIENCE_S = 15,
+    DIAL_PATIENCE_MS = 12 * 1000, /* nng ends a handshake after 10 s; */
+    DIAL_GUESS_MS = 8 * 1000,     /* and by up to this later, so that no peer knows when */
+    GRAVEYARD_STEP_MS = 20
+};
 
 void rpc_socket_must(int code, const char *what)
 {
@@ -68,18 +74,28 @@ struct rpc_socket_pipes {
 struct funeral {
     nng_socket socket;
     struct rpc_socket_pipes *pipes; /* taken; may be NULL */
-    int delay_ms;
+    struct mono from;               /* not before */
+    struct mono latest;             /* for a socket that dials */
+    STAILQ_ENTRY(funeral) place;    /* among those that wait */
     pthread_mutex_t mutex;
     pthread_cond_t is_over;
     bool is_closed;
 };
+
+/* One thread sees to all sockets that wait for their time: forged registrations can make them many. */
+static struct {
+    pthread_mutex_t mutex;
+    STAILQ_HEAD(, funeral) waiting;
+    bool is_attended;
+} graveyard = {.mutex = PTHREAD_MUTEX_INITIALIZER, .waiting = STAILQ_HEAD_INITIALIZER(graveyard.waiting)};
 
 static struct funeral *funeral_new(nng_socket socket, struct rpc_socket_pipes *pipes, int delay_ms)
 {
     struct funeral *funeral = memory_alloc(sizeof *funeral);
     funeral->socket = socket;
     funeral->pipes = pipes;
-    funeral->delay_ms = delay_ms;
+    funeral->from = mono_add(clock_mono_now(), delay_ms);
+    funeral->latest = mono_add(funeral->from, DIAL_PATIENCE_MS + nng_random() % DIAL_GUESS_MS);
     pthread_mutex_init(&funeral->mutex, NULL);
     pthread_cond_init(&funeral->is_over, NULL);
     return funeral;
@@ -149,10 +165,8 @@ static pthread_t need_thread(void *(*run)(void *arg), void *arg)
     return thread;
 }
 
-static void *run_funeral(void *arg)
+static void hold(struct funeral *funeral)
 {
-    struct funeral *funeral = arg;
-    nng_msleep(funeral->delay_ms);
     pthread_t closer = need_thread(run_close, funeral);
     if (!wait_for_close(funeral)) {
         fputs("rpc: nng hangs in closing a socket, and no connection would be made again: giving up\n",
@@ -164,6 +178,50 @@ static void *run_funeral(void *arg)
     pthread_mutex_destroy(&funeral->mutex);
     pthread_cond_destroy(&funeral->is_over);
     free(funeral);
+}
+
+/* A client that stands does not dial; who has a door never does. */
+static bool may_be_in_handshake(const struct funeral *funeral)
+{
+    return funeral->pipes != NULL && funeral->pipes->door == NULL && !rpc_socket_pipes_stand(funeral->pipes);
+}
+
+static bool is_due(const struct funeral *funeral, struct mono now)
+{
+    return mono_reached(now, funeral->from) &&
+           (mono_reached(now, funeral->latest) || !may_be_in_handshake(funeral));
+}
+
+/* NULL: none is. False: none is left, and nobody attends any more. */
+static bool take_due(struct funeral **out)
+{
+    struct mono now = clock_mono_now();
+    pthread_mutex_lock(&graveyard.mutex);
+    struct funeral *funeral;
+    STAILQ_FOREACH (funeral, &graveyard.waiting, place) {
+        if (is_due(funeral, now)) {
+            STAILQ_REMOVE(&graveyard.waiting, funeral, funeral, place);
+            break;
+        }
+    }
+    graveyard.is_attended = funeral != NULL || !STAILQ_EMPTY(&graveyard.waiting);
+    bool goes_on = graveyard.is_attended;
+    pthread_mutex_unlock(&graveyard.mutex);
+    *out = funeral;
+    return goes_on;
+}
+
+static void *attend(void *arg)
+{
+    (void)arg;
+    struct funeral *funeral;
+    while (take_due(&funeral)) {
+        if (funeral != NULL) {
+            hold(funeral);
+        } else {
+            nng_msleep(GRAVEYARD_STEP_MS);
+        }
+    }
     return NULL;
 }
 
@@ -174,7 +232,15 @@ void rpc_socket_bury(const nng_socket *socket, struct rpc_socket_pipes *pipes, i
         pipes->is_closing = true;
         pthread_mutex_unlock(&pipes->mutex);
     }
-    pthread_detach(need_thread(run_funeral, funeral_new(*socket, pipes, delay_ms)));
+    struct funeral *funeral = funeral_new(*socket, pipes, delay_ms);
+    pthread_mutex_lock(&graveyard.mutex);
+    STAILQ_INSERT_TAIL(&graveyard.waiting, funeral, place);
+    bool is_attended = graveyard.is_attended;
+    graveyard.is_attended = true;
+    pthread_mutex_unlock(&graveyard.mutex);
+    if (!is_attended) {
+        pthread_detach(need_thread(attend, NULL));
+    }
 }
 
 enum probe_state { PROBE_IDLE, PROBE_RUNNING, PROBE_ASKED_AGAIN };
@@ -195,7 +261,7 @@ static void probe_once(void)
         return;
     }
     (void)nng_listen(socket, url, &listener, 0);
-    run_funeral(funeral_new(socket, NULL, 0));
+    hold(funeral_new(socket, NULL, 0));
 }
 
 static void *run_probe(void *arg)

@@ -8,6 +8,11 @@
  * more. So nng_close is never called on the loop's thread, sockets with open calls wait until those are
  * quiet, and every close, and a probe after every loss of a connection, is watched: where nng hangs, the
  * process ends, to be started anew, instead of going deaf.
+ *
+ * nng_close in the middle of a handshake of ours leaves that connection behind for ever, with its descriptor
+ * (1.5.2 and 1.10: a step of the handshake that is just done asks for the next of a connection that was
+ * closed, and hears nothing). So a client that has no connection is closed when it has one, or 12 to 20 s
+ * later.
  */
 #ifndef DEFIB_COMMON_RPC_SOCKET_H
 #define DEFIB_COMMON_RPC_SOCKET_H
@@ -46,7 +51,8 @@ void rpc_socket_pipes_watch(const struct nng_socket_s *socket, struct rpc_socket
 bool rpc_socket_pipes_stand(struct rpc_socket_pipes *pipes);            /* at least one does */
 struct rpc_door *rpc_socket_pipes_door(struct rpc_socket_pipes *pipes); /* borrowed */
 
-/* Closes the socket after delay_ms, on a thread of its own, and takes the pipes with it. Does not block. */
+/* Closes the socket when delay_ms are over and no handshake of it is under way, on another thread, and takes
+ * the pipes with it. Does not block. */
 void rpc_socket_bury(const struct nng_socket_s *socket, struct rpc_socket_pipes *pipes, int delay_ms);
 
 /* False for what is no TCP. */

@@ -22,6 +22,7 @@ enum {
     QUERY_TIMEOUT_MIN_MS = 1000,
     QUERY_TIMEOUT_MAX_MS = 5000,
     INVENTORY_TIMEOUT_MS = 10000,
+    MOVE_MS = 5000, /* from one move of an agent to the next: what is left is not closed at once */
     FORGET_MS = 24 * 3600 * 1000
 };
 
@@ -29,8 +30,9 @@ struct agent {
     struct agent_link *link;
     char *host;
     char *url;      /* NULL: not known */
-    char *next_url; /* learned from an answer: the client is closed at the next step, not under its feet */
-    bool is_static; /* DEFIB_AGENTS said so: what the agent itself advertises does not matter */
+    char *next_url; /* learned: the client is closed at a later step, not under its own feet; may be NULL */
+    struct mono move_at; /* not before */
+    bool is_static;      /* DEFIB_AGENTS said so: what the agent itself advertises does not matter */
     struct rpc_client *client;
     bool is_pinging, is_asking;
     bool wants_inventory;
@@ -145,6 +147,7 @@ static void set_url(struct agent *agent, const char *url)
     }
     if (agent->url != NULL) {
         log_info("Agent %s is reached at %s now, no longer at %s", agent->host, url, agent->url);
+        agent->move_at = mono_add(link_now(agent->link), MOVE_MS);
     }
     close_client(agent);
     free(agent->url);
@@ -163,7 +166,7 @@ static struct agent *find_or_add(struct agent_link *link, const char *host)
         agent->link = link;
         agent->host = memory_copy_text(host);
         agent->registered_at = MONO_NEVER;
-        agent->heard_at = agent->ping_at = agent->ask_at = link_now(link);
+        agent->heard_at = agent->ping_at = agent->ask_at = agent->move_at = link_now(link);
         HASH_ADD_KEYPTR(hh, link->agents, agent->host, strlen(agent->host), agent);
     }
     return agent;
@@ -208,10 +211,10 @@ static void learn_url(struct agent *agent, const char *url)
     }
     if (agent->client == NULL) {
         set_url(agent, url);
-    } else if (strcmp(agent->url, url) != 0) {
-        free(agent->next_url);
-        agent->next_url = memory_copy_text(url);
+        return;
     }
+    free(agent->next_url);
+    agent->next_url = strcmp(agent->url, url) == 0 ? NULL : memory_copy_text(url);
 }
 
 void agent_link_learn(struct agent_link *link, const char *host, const char *url, uint64_t epoch)
@@ -483,7 +486,7 @@ static void on_step(void *arg)
             drop_agent(agent);
             continue;
         }
-        if (agent->next_url != NULL) {
+        if (agent->next_url != NULL && mono_reached(now, agent->move_at)) {
             cleanup_free char *url = memory_steal(agent->next_url);
             set_url(agent, url);
         }

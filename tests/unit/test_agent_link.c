@@ -405,6 +405,60 @@ static void what_was_learned_outlives_the_process(void **state)
     run_until(fixture, has_inventory);
 }
 
+struct sighting {
+    const char *name;
+    int count;
+};
+
+static void look_for_entry(void *arg, const char *host, const char *url)
+{
+    (void)host;
+    struct sighting *sighting = arg;
+    sighting->count += strcmp(strrchr(url, '/') + 1, sighting->name) == 0;
+}
+
+static bool is_in_book(const struct fixture *fixture, const char *name)
+{
+    struct sighting sighting = {name, 0};
+    agent_book_read(fixture->state_dir, look_for_entry, &sighting);
+    return sighting.count > 0;
+}
+
+static bool is_at_sock2(struct fixture *fixture)
+{
+    return is_in_book(fixture, "sock2");
+}
+
+static bool is_at_sock3(struct fixture *fixture)
+{
+    return is_in_book(fixture, "sock3");
+}
+
+static void a_url_that_changes_all_the_time_is_followed_slowly(void **state)
+{
+    struct fixture *fixture = *state;
+    char urls[3][128];
+    socket_url(fixture, "sock", urls[0]);
+    socket_url(fixture, "sock2", urls[1]);
+    socket_url(fixture, "sock3", urls[2]);
+    open_link(fixture, "");
+    agent_link_learn(fixture->link, "h1", urls[0], 0);
+    run_until(fixture, has_book);
+    agent_link_learn(fixture->link, "h1", urls[1], 0);
+    run_until(fixture, is_at_sock2); /* the first move is made at once */
+    agent_link_learn(fixture->link, "h1", urls[0], 0);
+    agent_link_learn(fixture->link, "h1", urls[1], 0); /* back, before anybody went */
+    run_for(fixture, is_at_sock3, 6000);
+    assert_true(is_at_sock2(fixture));
+    agent_link_learn(fixture->link, "h1", urls[2], 0);
+    run_until(fixture, is_at_sock3);
+    struct mono before = clock_mono_now();
+    agent_link_learn(fixture->link, "h1", urls[0], 0);
+    agent_link_learn(fixture->link, "h1", urls[1], 0);
+    run_until(fixture, is_at_sock2);
+    assert_true(mono_diff(clock_mono_now(), before) > 4000);
+}
+
 static void count_entry(void *arg, const char *host, const char *url)
 {
     (void)host, (void)url;
@@ -445,6 +499,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_receipt_reaches_the_decider, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_host_that_nobody_knows_is_told_at_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_was_learned_outlives_the_process, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_url_that_changes_all_the_time_is_followed_slowly, set_up,
+                                        tear_down),
         cmocka_unit_test(reads_lists_of_agents),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

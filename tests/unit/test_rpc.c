@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdbool.h>
@@ -443,6 +444,49 @@ static void closing_a_client_ends_its_calls(void **state)
     assert_int_equal(10, fixture->failed);
 }
 
+static int count_descriptors(void)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    assert_non_null(dir);
+    int count = 0;
+    while (readdir(dir) != NULL) {
+        count++;
+    }
+    closedir(dir);
+    return count;
+}
+
+static bool are_descriptors_few(struct fixture *fixture)
+{
+    return count_descriptors() <= fixture->wanted;
+}
+
+static void a_client_closed_while_it_dials_leaves_nothing(void **state)
+{
+    enum { CLIENTS = 200, HANDSHAKE_US = 400 };
+    struct fixture *fixture = *state;
+    static const char *const urls[] = {"tcp://127.0.0.1:0", NULL};
+    srand(5);
+    for (int round = 0; round < 2; round++) {
+        if (urls[round] != NULL) {
+            strcpy(fixture->url, urls[round]);
+        } else {
+            snprintf(fixture->url, sizeof fixture->url, "ipc://%s/socket", fixture->dir);
+        }
+        serve(fixture, echo);
+        fixture->wanted = count_descriptors();
+        for (int i = 0; i < CLIENTS; i++) {
+            dial(fixture, rpc_server_url(fixture->server));
+            usleep((useconds_t)(rand() % HANDSHAKE_US));
+            rpc_client_close(fixture->client);
+            fixture->client = NULL;
+        }
+        run_until(fixture, are_descriptors_few);
+        rpc_server_close(fixture->server);
+        fixture->server = NULL;
+    }
+}
+
 static void close_client_in_answer(void *arg, int status, const uint8_t *bytes, size_t len)
 {
     struct fixture *fixture = arg;
@@ -664,6 +708,7 @@ int main(void)
         TEST(a_server_restarted_in_a_call_gets_no_duplicate),
         TEST(too_large_is_refused_both_ways),
         TEST(closing_a_client_ends_its_calls),
+        TEST(a_client_closed_while_it_dials_leaves_nothing),
         TEST(a_client_may_be_closed_in_an_answer),
         TEST(a_server_may_be_closed_with_open_requests),
         TEST(what_cannot_be_opened_says_why),
