@@ -161,6 +161,9 @@ void rpc_probe_free(struct rpc_probe *probe)
         return;
     }
     nng_aio_stop(probe->aio); /* no step of it runs any more */
+    if (probe->step == PROBE_DIALLING && nng_aio_result(probe->aio) == 0) {
+        probe->stream = nng_aio_get_output(probe->aio, 0); /* made, and not told yet */
+    }
     drop_connection(probe);
     nng_aio_free(probe->aio);
     loop_wake_free(probe->wake);

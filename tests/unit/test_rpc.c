@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "common/rpc.h"
+#include "common/rpc_probe.h"
 
 enum { PATIENCE_MS = 20000, MAX_BYTES = 4096, HELD_MAX = 64, STATUS_NONE = 1 };
 
@@ -694,6 +695,39 @@ static void tls_is_mutual_and_checks_the_name(void **state)
     assert_int_equal(1, fixture->seen);
 }
 
+static void never_troubled(void *arg, const char *text)
+{
+    (void)arg;
+    fail_msg("%s", text);
+}
+
+static void a_probe_that_nobody_waits_for_leaves_nothing(void **state)
+{
+    struct fixture *fixture = *state;
+    make_ca(fixture->dir, "ours");
+    struct identity agent, controller;
+    make_identity(&agent, fixture->dir, "ours", "agent");
+    make_identity(&controller, fixture->dir, "ours", "controller");
+    controller.tls.server_name = "agent";
+    struct rpc_server_options served = {.url = "tls+tcp://127.0.0.1:0",
+                                        .tls = &agent.tls,
+                                        .max_bytes = MAX_BYTES,
+                                        .on_request = echo,
+                                        .arg = fixture};
+    assert_int_equal(0, rpc_server_open(fixture->loop, &served, &fixture->server, NULL));
+    fixture->wanted = count_descriptors();
+    struct rpc_probe *probe = rpc_probe_new(fixture->loop, rpc_server_url(fixture->server), &controller.tls,
+                                            never_troubled, fixture);
+    rpc_probe_run(probe);
+    for (int i = 0; i < 500 && count_descriptors() < fixture->wanted + 2; i++) {
+        usleep(10000);
+    }
+    assert_in_range(count_descriptors(), fixture->wanted + 2, INT32_MAX); /* both ends stand */
+    usleep(200000);
+    rpc_probe_free(probe);
+    run_until(fixture, are_descriptors_few);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -713,6 +747,7 @@ int main(void)
         TEST(a_server_may_be_closed_with_open_requests),
         TEST(what_cannot_be_opened_says_why),
         TEST(tls_is_mutual_and_checks_the_name),
+        TEST(a_probe_that_nobody_waits_for_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
