@@ -1,26 +1,18 @@
 #include "agent/core/container_table.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <uthash.h>
 
 #include "agent/core/container_entry.h"
-#include "agent/core/metric_rules.h"
-#include "agent/core/probe_spec.h"
+#include "agent/core/container_labels.h"
 #include "agent/core/stop_records.h"
 #include "common/memory.h"
 
-/* One that is not watched, whose labels were found odd. */
-struct odd_labels {
-    char id[LIMIT_ID_SIZE];
-    UT_hash_handle hh;
-};
-
 struct container_table {
-    struct odd_labels *odd_labels; /* by id: told already */
     const struct container_table_config *config;
+    struct container_labels *labels;
     struct container_entry *entries;      /* by id, in the order of first sight */
     struct container_entry *removed;      /* by id, not yet handed out */
     struct container_entry *last_removed; /* handed out: freed at the next call */
@@ -47,6 +39,7 @@ struct container_table *container_table_new(const struct container_table_config 
 {
     struct container_table *table = memory_alloc(sizeof *table);
     table->config = config;
+    table->labels = container_labels_new(config);
     table->daemon = CONTAINER_DAEMON_UNKNOWN;
     table->wake_at = MONO_NEVER;
     return table;
@@ -66,11 +59,7 @@ void container_table_free(struct container_table *table)
     if (table == NULL) {
         return;
     }
-    struct odd_labels *odd, *next;
-    HASH_ITER (hh, table->odd_labels, odd, next) {
-        HASH_DEL(table->odd_labels, odd);
-        free(odd);
-    }
+    container_labels_free(table->labels);
     free_all(&table->entries);
     free_all(&table->removed);
     free(table->last_removed);
@@ -203,134 +192,6 @@ const struct container *container_table_next_changed(struct container_table *tab
     return NULL;
 }
 
-/* ---- names and labels ---- */
-
-static bool make_name(const struct container_table *table, const char *docker_name, char out[LIMIT_NAME_SIZE])
-{
-    int wanted = snprintf(out, LIMIT_NAME_SIZE, "%s%s", table->config->name_prefix, docker_name);
-    return wanted > 0 && wanted < LIMIT_NAME_SIZE;
-}
-
-static bool is_watched(const struct container_table *table, const char *docker_name,
-                       const struct label_list *labels)
-{
-    char name[LIMIT_NAME_SIZE];
-    enum label_watch said = label_reader_watch(labels);
-    if (docker_name[0] == '\0' || !make_name(table, docker_name, name) || said == LABEL_WATCH_NO) {
-        return false;
-    }
-    switch (table->config->watch) {
-    case CONTAINER_WATCH_LABEL:
-        return said == LABEL_WATCH_YES;
-    case CONTAINER_WATCH_GLOBS:
-        return name_patterns_match(table->config->watch_globs, name) ||
-               name_patterns_match(table->config->watch_globs, docker_name);
-    case CONTAINER_WATCH_ALL:
-        break;
-    }
-    return true;
-}
-
-struct complaint {
-    const struct container_table *table;
-    const char *name;
-};
-
-static void on_complaint(void *arg, const char *text)
-{
-    const struct complaint *complaint = arg;
-    char line[512];
-    snprintf(line, sizeof line, "Container %s: %s", complaint->name, text);
-    complaint->table->config->complain(complaint->table->config->complain_arg, line);
-}
-
-static void keep_complaint(void *arg, const char *text)
-{
-    label_reader_keep_complaint(arg, text);
-}
-
-/* Those of checks and metrics are logged where they are used (prober.c); here the first is kept for people.
- */
-static void read_check_labels(const struct label_list *labels, struct container_spec *spec)
-{
-    struct probe_list probes;
-    struct metric_rules rules;
-    probe_spec_read(labels, &probes, keep_complaint, spec);
-    metric_rules_read(labels, &rules, keep_complaint, spec);
-    spec->has_checks = probes.count + rules.count > 0;
-    probe_spec_free(&probes);
-    metric_rules_free(&rules);
-}
-
-/* Also where no complaint is wanted any more: once per container id. */
-static void read_labels(const struct container_table *table, struct container_entry *entry,
-                        const struct label_list *labels, struct container_spec *spec)
-{
-    struct complaint complaint = {table, entry->pub.name};
-    bool is_told = !entry->are_labels_reported && table->config->complain != NULL;
-    label_reader_spec(labels, spec, is_told ? on_complaint : NULL, &complaint);
-    read_check_labels(labels, spec);
-    entry->are_labels_reported = true;
-}
-
-struct odd_finding {
-    struct complaint complaint;
-    bool is_found;
-};
-
-static void on_odd_label(void *arg, const char *text)
-{
-    struct odd_finding *finding = arg;
-    finding->is_found = true;
-    on_complaint(&finding->complaint, text);
-}
-
-static void forget_odd(struct container_table *table, const char *id)
-{
-    struct odd_labels *odd;
-    HASH_FIND_STR(table->odd_labels, id, odd);
-    if (odd != NULL) {
-        HASH_DEL(table->odd_labels, odd);
-        free(odd);
-    }
-}
-
-/* Where labels choose what is watched, `autoheal=ture` would be ignored without a word: told once for each
- * id. */
-static void report_unwatched(struct container_table *table, const char *id, const char *docker_name,
-                             const struct label_list *labels)
-{
-    struct odd_labels *odd;
-    HASH_FIND_STR(table->odd_labels, id, odd);
-    if (odd != NULL || table->config->watch != CONTAINER_WATCH_LABEL || table->config->complain == NULL ||
-        label_reader_watch(labels) == LABEL_WATCH_NO) {
-        return;
-    }
-    struct odd_finding finding = {.complaint = {table, docker_name}};
-    struct container_spec unused;
-    container_spec_init(&unused);
-    label_reader_spec(labels, &unused, on_odd_label, &finding);
-    if (finding.is_found) {
-        odd = memory_alloc(sizeof *odd);
-        memory_set_text(odd->id, sizeof odd->id, id);
-        HASH_ADD_STR(table->odd_labels, id, odd);
-    }
-}
-
-static void set_name(const struct container_table *table, struct container_entry *entry,
-                     const char *docker_name, const struct label_list *labels)
-{
-    struct container *pub = &entry->pub;
-    char name[LIMIT_NAME_SIZE];
-    (void)make_name(table, docker_name, name); /* is_watched: it fits */
-    memory_set_text(pub->name, sizeof pub->name, name);
-    memory_set_text(pub->docker_name, sizeof pub->docker_name, docker_name);
-    struct label_identity identity;
-    label_reader_identity(labels, name, table->config->name_prefix, &identity);
-    memory_set_text(pub->service, sizeof pub->service, identity.service);
-    memory_set_text(pub->instance, sizeof pub->instance, identity.instance);
-}
-
 /* ---- entries ---- */
 
 static bool is_own_open(const struct container_table *table, const char *id)
@@ -426,19 +287,20 @@ void container_table_event(struct container_table *table, const struct engine_ev
     table->calls++;
     struct container_entry *entry = find(table, event->id);
     if (event->action == ENGINE_ACTION_DESTROY) {
-        forget_odd(table, event->id);
+        container_labels_forget(table->labels, event->id);
         if (entry != NULL) {
             remove_entry(table, entry);
         }
         return;
     }
     if (entry == NULL) {
-        if (event->action == ENGINE_ACTION_OTHER || !is_watched(table, event->name, &event->labels)) {
-            report_unwatched(table, event->id, event->name, &event->labels);
+        if (event->action == ENGINE_ACTION_OTHER ||
+            !container_labels_is_watched(table->labels, event->name, &event->labels)) {
+            container_labels_report_unwatched(table->labels, event->id, event->name, &event->labels);
             return;
         }
         entry = add(table, event->id);
-        set_name(table, entry, event->name, &event->labels);
+        container_labels_name(table->labels, event->name, &event->labels, &entry->pub);
     }
     struct container before = entry->pub;
     bool was_gone = entry->evidence.is_daemon_gone;
@@ -469,11 +331,11 @@ static void sweep_row(struct container_table *table, const struct engine_summary
 {
     struct container_entry *entry = find(table, row->id);
     if (entry == NULL) {
-        if (is_watched(table, row->name, &row->labels)) {
+        if (container_labels_is_watched(table->labels, row->name, &row->labels)) {
             entry = add(table, row->id);
-            set_name(table, entry, row->name, &row->labels);
+            container_labels_name(table->labels, row->name, &row->labels, &entry->pub);
         } else {
-            report_unwatched(table, row->id, row->name, &row->labels);
+            container_labels_report_unwatched(table->labels, row->id, row->name, &row->labels);
         }
         return;
     }
@@ -565,7 +427,8 @@ static void set_spec(struct container_table *table, struct container_entry *entr
     struct container_spec spec;
     memset(&spec, 0, sizeof spec); /* bytes between and behind its texts too: settle compares all of them */
     container_spec_init(&spec);
-    read_labels(table, entry, &facts->labels, &spec);
+    container_labels_spec(table->labels, pub->name, !entry->are_labels_reported, &facts->labels, &spec);
+    entry->are_labels_reported = true;
     bool is_redis = table->has_redis && self_finder_is_redis(facts, &table->redis);
     if (is_redis && !is_sticky_redis(table, facts->name) && table->loaded.redis_count < ENGINE_ALIASES) {
         stop_records_add_redis(&table->loaded, facts->name);
@@ -594,7 +457,7 @@ void container_table_inspected(struct container_table *table, const struct engin
         entry->need = INSPECT_WANTED;
         return;
     }
-    if (!is_watched(table, facts->name, &facts->labels)) {
+    if (!container_labels_is_watched(table->labels, facts->name, &facts->labels)) {
         remove_entry(table, entry);
         check_whole(table);
         return;
@@ -603,7 +466,7 @@ void container_table_inspected(struct container_table *table, const struct engin
     if (!entry->pub.is_inspected) {
         use_record(table, entry, facts->started_at, now);
     }
-    set_name(table, entry, facts->name, &facts->labels);
+    container_labels_name(table->labels, facts->name, &facts->labels, &entry->pub);
     set_spec(table, entry, facts);
     container_entry_inspected(entry, facts, now);
     settle(table, entry, &before, now);
