@@ -238,15 +238,27 @@ is_healed() { [ "$(starts_of "$VICTIM")" -gt "$(cat "$T/victim-starts")" ]; }
 add_note() { printf '%s%s' "$([ ! -e "$T/note" ] || printf ', ')" "$1" >> "$T/note"; }
 
 # A container that dies in the instant in which its dockerd does is sometimes lost by Docker (20.10, containerd 1.6): a shim
-# is left that belongs to nobody, and every start fails. defib tells so; then an operator ends the shim and resets.
+# is left that belongs to nobody, or the folder of one, and every start fails. defib tells so; then an operator ends the
+# shim or removes the folder, and resets.
 is_shim_left() { log_has "agent-$HOST" "start of $VICTIM: docker_error.*already exists"; }
+bundle_left() {
+    local LOG_LINES line
+    read_log "agent-$HOST"
+    for line in "${LOG_LINES[@]}"; do
+        [[ ! $line =~ start\ of\ $VICTIM:\ docker_error.*mkdir\ (/[^:]*/[0-9a-f]{64}):\ file\ exists ]] || echo "${BASH_REMATCH[1]}"
+    done | tail -n 1
+}
+is_lost_by_docker() { is_shim_left || [ -n "$(bundle_left)" ]; }
 help_docker() {
-    wait_for 20 "is_running $VICTIM || is_shim_left" "$VICTIM runs, or Docker cannot start it"
-    is_shim_left || return 0
+    local bundle
+    wait_for 20 "is_running $VICTIM || is_lost_by_docker" "$VICTIM runs, or Docker cannot start it"
+    is_lost_by_docker || return 0
+    bundle=$(bundle_left)
     pgrep -f "containerd-shim.* -id $(id_of "$VICTIM")" | xargs -r kill -KILL
+    [ -z "$bundle" ] || rm -rf --one-file-system "$bundle"
     wait_for 10 "is_said_by_one 'Service $VICTIM exhausted'"
     on_redis r1 del "health:restart:$VICTIM"
-    add_note 'a shim that Docker had left was ended by hand'
+    add_note "$([ -n "$bundle" ] && echo 'the folder of a shim that Docker had left was removed by hand' || echo 'a shim that Docker had left was ended by hand')"
 }
 
 strike() {

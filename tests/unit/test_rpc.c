@@ -18,7 +18,7 @@
 #include "common/rpc.h"
 #include "common/rpc_probe.h"
 
-enum { PATIENCE_MS = 20000, MAX_BYTES = 4096, HELD_MAX = 64, STATUS_NONE = 1 };
+enum { PATIENCE_MS = 60000, MAX_BYTES = 4096, HELD_MAX = 64, STATUS_NONE = 1 };
 
 struct fixture {
     struct loop *loop;
