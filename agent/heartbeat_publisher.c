@@ -1,7 +1,6 @@
 #include "agent/heartbeat_publisher.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
 #include <ifaddrs.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -13,7 +12,6 @@
 #include "agent/beat_restorer.h"
 #include "agent/core/container_beat.h"
 #include "agent/inventory.h"
-#include "agent/prober.h"
 #include "common/fingerprint.h"
 #include "common/log.h"
 #include "common/memory.h"

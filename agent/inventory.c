@@ -1,10 +1,5 @@
 #include "agent/inventory.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-#include <sys/resource.h>
-#include <unistd.h>
-
 #include "agent/agent.h"
 #include "agent/command_server.h"
 #include "agent/core/container_beat.h"
@@ -12,6 +7,7 @@
 #include "agent/event_stream.h"
 #include "agent/prober.h"
 #include "common/memory.h"
+#include "common/own_process.h"
 #include "common/version.h"
 #include "proto/registration.h"
 
@@ -20,29 +16,6 @@ static void add_counter(struct registration *registration, const char *name, int
     struct registration_counter *counter = &registration->counters[registration->counter_count++];
     memory_set_text(counter->name, sizeof counter->name, name);
     counter->value = value;
-}
-
-static int64_t resident_bytes(void)
-{
-    char text[128] = "";
-    FILE *file = fopen("/proc/self/statm", "re");
-    int64_t pages = 0;
-    /* NOLINTNEXTLINE(cert-err34-c): the kernel's own words */
-    if (file != NULL && fgets(text, sizeof text, file) != NULL && sscanf(text, "%*s %" SCNd64, &pages) != 1) {
-        pages = 0;
-    }
-    if (file != NULL) {
-        fclose(file);
-    }
-    return pages * sysconf(_SC_PAGESIZE);
-}
-
-static int64_t cpu_ms(void)
-{
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    return (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000 +
-           (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1000;
 }
 
 static void add_counters(const struct agent *agent, const struct inventory_counts *counts,
@@ -63,8 +36,8 @@ static void add_counters(const struct agent *agent, const struct inventory_count
     add_counter(registration, "probe_failures", probes.failures);
     add_counter(registration, "heartbeat_interval_ms", agent->settings->heartbeat_interval_ms);
     add_counter(registration, "heartbeat_ttl_ms", agent->settings->heartbeat_ttl_ms);
-    add_counter(registration, "rss_bytes", resident_bytes());
-    add_counter(registration, "cpu_ms", cpu_ms());
+    add_counter(registration, "rss_bytes", own_process_resident_bytes());
+    add_counter(registration, "cpu_ms", own_process_cpu_us() / 1000);
     if (agent->commands != NULL) {
         struct command_desk_counters desk = command_server_counters(agent->commands);
         add_counter(registration, "commands_accepted", desk.accepted);

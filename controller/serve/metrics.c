@@ -4,9 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
+#include "common/own_process.h"
 #include "common/version.h"
 #include "controller/core/decider_view.h"
 
@@ -322,29 +321,11 @@ static void latencies(FILE *out, const char *name, const char *help, const struc
 
 /* ---- this process ---- */
 
-static double resident_bytes(void)
-{
-    double pages = 0;
-    FILE *file = fopen("/proc/self/statm", "re");
-    /* NOLINTNEXTLINE(cert-err34-c): the kernel's own words */
-    if (file != NULL && fscanf(file, "%*s %lf", &pages) != 1) {
-        pages = 0;
-    }
-    if (file != NULL) {
-        fclose(file);
-    }
-    return pages * (double)sysconf(_SC_PAGESIZE);
-}
-
 static void process(FILE *out, const struct scene *scene)
 {
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
     head(out, "process_cpu_seconds_total", "counter", "CPU used.");
-    fprintf(out, "process_cpu_seconds_total %.6f\n",
-            (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-                (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6);
-    gauge(out, "process_resident_memory_bytes", "Memory in use.", resident_bytes());
+    fprintf(out, "process_cpu_seconds_total %.6f\n", (double)own_process_cpu_us() / 1e6);
+    gauge(out, "process_resident_memory_bytes", "Memory in use.", (double)own_process_resident_bytes());
     gauge(out, "defib_http_connections", "Open connections of the API.", (double)scene->connections);
     counter(out, "defib_http_requests_total", "Requests to the API.", scene->requests);
 }
