@@ -163,7 +163,7 @@ test_an_agent_that_dies_restarts_nothing_twice() {
         target "svc-k$i" > "$T/target-$i"
         # shellcheck disable=SC2046
         send restart $(cat "$T/target-$i") id="${ids[i]}" stop_timeout_ms=1000 timeout_ms=10000 > "$T/receipt-$i"
-        sleep "$(awk "BEGIN { print ${delays[i]} * ${WAIT_FACTOR:-1} }")"
+        nap $(($(ms "${delays[i]}") * WAIT_FACTOR))
         kill_hard agent
         start_agent
         wait_for 10 "send ping timeout_ms=500"

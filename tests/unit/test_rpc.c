@@ -173,6 +173,20 @@ static void serve(struct fixture *fixture,
     }
 }
 
+enum transport { TRANSPORT_TCP, TRANSPORT_IPC };
+
+static const enum transport transports[] = {TRANSPORT_TCP, TRANSPORT_IPC};
+
+static void serve_over(struct fixture *fixture, enum transport transport)
+{
+    if (transport == TRANSPORT_TCP) {
+        strcpy(fixture->url, "tcp://127.0.0.1:0");
+    } else {
+        snprintf(fixture->url, sizeof fixture->url, "ipc://%s/socket", fixture->dir);
+    }
+    serve(fixture, echo);
+}
+
 static void dial(struct fixture *fixture, const char *url)
 {
     struct rpc_client_options options = {.url = url, .max_bytes = MAX_BYTES};
@@ -223,15 +237,9 @@ static void every_answer_belongs_to_its_question(void **state)
 {
     struct fixture *fixture = *state;
     srand(3);
-    static const char *const urls[] = {"tcp://127.0.0.1:0", NULL};
-    for (int round = 0; round < 2; round++) {
-        if (urls[round] != NULL) {
-            strcpy(fixture->url, urls[round]);
-        } else {
-            snprintf(fixture->url, sizeof fixture->url, "ipc://%s/socket", fixture->dir);
-        }
-        serve(fixture, echo);
-        if (urls[round] != NULL) {
+    for (size_t round = 0; round < sizeof transports / sizeof *transports; round++) {
+        serve_over(fixture, transports[round]);
+        if (transports[round] == TRANSPORT_TCP) {
             assert_string_not_equal(fixture->url, rpc_server_url(fixture->server));
             assert_true(strncmp(rpc_server_url(fixture->server), "tcp://127.0.0.1:", 16) == 0);
         }
@@ -466,15 +474,9 @@ static void a_client_closed_while_it_dials_leaves_nothing(void **state)
 {
     enum { CLIENTS = 200, HANDSHAKE_US = 400 };
     struct fixture *fixture = *state;
-    static const char *const urls[] = {"tcp://127.0.0.1:0", NULL};
     srand(5);
-    for (int round = 0; round < 2; round++) {
-        if (urls[round] != NULL) {
-            strcpy(fixture->url, urls[round]);
-        } else {
-            snprintf(fixture->url, sizeof fixture->url, "ipc://%s/socket", fixture->dir);
-        }
-        serve(fixture, echo);
+    for (size_t round = 0; round < sizeof transports / sizeof *transports; round++) {
+        serve_over(fixture, transports[round]);
         fixture->wanted = count_descriptors();
         for (int i = 0; i < CLIENTS; i++) {
             dial(fixture, rpc_server_url(fixture->server));
@@ -633,6 +635,19 @@ static void make_identity(struct identity *out, const char *dir, const char *ca,
     out->tls = (struct rpc_tls){out->ca, out->cert, out->key, NULL};
 }
 
+static void serve_tls(struct fixture *fixture, const struct rpc_tls *tls)
+{
+    struct rpc_server_options options = {.url = "tls+tcp://127.0.0.1:0",
+                                         .tls = tls,
+                                         .max_bytes = MAX_BYTES,
+                                         .on_request = echo,
+                                         .arg = fixture};
+    struct err err = {0};
+    if (rpc_server_open(fixture->loop, &options, &fixture->server, &err) != 0) {
+        fail_msg("%s", err.text);
+    }
+}
+
 static void tls_is_mutual_and_checks_the_name(void **state)
 {
     struct fixture *fixture = *state;
@@ -647,15 +662,8 @@ static void tls_is_mutual_and_checks_the_name(void **state)
     struct rpc_tls mixed = stranger.tls; /* knows our CA, shows a foreign certificate */
     mixed.ca_file = agent.ca;
 
-    struct rpc_server_options served = {.url = "tls+tcp://127.0.0.1:0",
-                                        .tls = &agent.tls,
-                                        .max_bytes = MAX_BYTES,
-                                        .on_request = echo,
-                                        .arg = fixture};
+    serve_tls(fixture, &agent.tls);
     struct err err = {0};
-    if (rpc_server_open(fixture->loop, &served, &fixture->server, &err) != 0) {
-        fail_msg("%s", err.text);
-    }
     const char *url = rpc_server_url(fixture->server);
     const struct {
         struct rpc_tls *tls;
@@ -709,12 +717,7 @@ static void a_probe_that_nobody_waits_for_leaves_nothing(void **state)
     make_identity(&agent, fixture->dir, "ours", "agent");
     make_identity(&controller, fixture->dir, "ours", "controller");
     controller.tls.server_name = "agent";
-    struct rpc_server_options served = {.url = "tls+tcp://127.0.0.1:0",
-                                        .tls = &agent.tls,
-                                        .max_bytes = MAX_BYTES,
-                                        .on_request = echo,
-                                        .arg = fixture};
-    assert_int_equal(0, rpc_server_open(fixture->loop, &served, &fixture->server, NULL));
+    serve_tls(fixture, &agent.tls);
     fixture->wanted = count_descriptors();
     struct rpc_probe *probe = rpc_probe_new(fixture->loop, rpc_server_url(fixture->server), &controller.tls,
                                             never_troubled, fixture);
@@ -723,7 +726,7 @@ static void a_probe_that_nobody_waits_for_leaves_nothing(void **state)
         usleep(10000);
     }
     assert_in_range(count_descriptors(), fixture->wanted + 2, INT32_MAX); /* both ends stand */
-    usleep(200000);
+    usleep(200000);                                                       /* nothing tells when nng has it */
     rpc_probe_free(probe);
     run_until(fixture, are_descriptors_few);
 }
