@@ -14,7 +14,7 @@
 #include "common/settings.h"
 #include "controller/controller.h"
 #include "controller/life_sign.h"
-#include "controller/replay.h"
+#include "controller/replay/replay.h"
 #include "controller/serve/serve.h"
 #include "proto/envelope.h"
 

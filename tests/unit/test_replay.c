@@ -1,4 +1,4 @@
-#include "controller/replay.h"
+#include "controller/replay/replay.h"
 
 #include <unistd.h>
 

@@ -1,10 +1,10 @@
-#include "controller/replay_inputs.h"
+#include "controller/replay/replay_inputs.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/memory.h"
-#include "controller/replay_words.h"
+#include "controller/replay/replay_words.h"
 
 /* ---- inventories ---- */
 

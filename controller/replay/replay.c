@@ -1,4 +1,4 @@
-#include "controller/replay.h"
+#include "controller/replay/replay.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -8,8 +8,8 @@
 #include "common/settings.h"
 #include "common/timestamp.h"
 #include "controller/policy_settings.h"
-#include "controller/replay_journal.h"
-#include "controller/replay_world.h"
+#include "controller/replay/replay_journal.h"
+#include "controller/replay/replay_world.h"
 #include "proto/json_reader.h"
 
 enum { ROUNDING_MS = 1000 }; /* documents have whole seconds */

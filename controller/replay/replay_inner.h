@@ -2,13 +2,13 @@
  * What the parts of a replay share: replay_words (what agents and services say), replay_inputs (what was
  * recorded), replay_model (what was not), replay_world (time). Nobody else includes it.
  */
-#ifndef DEFIB_CONTROLLER_REPLAY_INNER_H
-#define DEFIB_CONTROLLER_REPLAY_INNER_H
+#ifndef DEFIB_CONTROLLER_REPLAY_REPLAY_INNER_H
+#define DEFIB_CONTROLLER_REPLAY_REPLAY_INNER_H
 
 #include "controller/core/decider.h"
-#include "controller/replay_events.h"
-#include "controller/replay_script.h"
-#include "controller/replay_world.h"
+#include "controller/replay/replay_events.h"
+#include "controller/replay/replay_script.h"
+#include "controller/replay/replay_world.h"
 
 /* An agent and its inventory. */
 struct replay_host {

@@ -1,8 +1,8 @@
 /* What was not recorded: answers that the decider now wants, and rows of words in which nothing changed. */
-#ifndef DEFIB_CONTROLLER_REPLAY_MODEL_H
-#define DEFIB_CONTROLLER_REPLAY_MODEL_H
+#ifndef DEFIB_CONTROLLER_REPLAY_REPLAY_MODEL_H
+#define DEFIB_CONTROLLER_REPLAY_REPLAY_MODEL_H
 
-#include "controller/replay_inner.h"
+#include "controller/replay/replay_inner.h"
 
 /* Performs what the decider wants. */
 void replay_model_drain(struct replay_world *world);

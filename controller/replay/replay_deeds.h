@@ -2,8 +2,8 @@
  * What was done, or would have been: decisions, changes of state and alerts, from the documents of
  * `health:events`, and how two lists of them differ.
  */
-#ifndef DEFIB_CONTROLLER_REPLAY_DEEDS_H
-#define DEFIB_CONTROLLER_REPLAY_DEEDS_H
+#ifndef DEFIB_CONTROLLER_REPLAY_REPLAY_DEEDS_H
+#define DEFIB_CONTROLLER_REPLAY_REPLAY_DEEDS_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,10 +1,10 @@
-#include "controller/replay_model.h"
+#include "controller/replay/replay_model.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include "common/memory.h"
-#include "controller/replay_words.h"
+#include "controller/replay/replay_words.h"
 
 enum {
     IN_STEP_MS = 100,       /* a command sent so near to a recorded one is that one */

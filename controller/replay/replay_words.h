@@ -1,8 +1,8 @@
 /* What agents and services say in a replay, and what goes on being said. */
-#ifndef DEFIB_CONTROLLER_REPLAY_WORDS_H
-#define DEFIB_CONTROLLER_REPLAY_WORDS_H
+#ifndef DEFIB_CONTROLLER_REPLAY_REPLAY_WORDS_H
+#define DEFIB_CONTROLLER_REPLAY_REPLAY_WORDS_H
 
-#include "controller/replay_inner.h"
+#include "controller/replay/replay_inner.h"
 
 struct replay_host *replay_words_host(struct replay_world *world,
                                       const char *name); /* made where there is none */

@@ -1,4 +1,4 @@
-#include "controller/replay_script.h"
+#include "controller/replay/replay_script.h"
 
 #include <stdint.h>
 #include <stdlib.h>

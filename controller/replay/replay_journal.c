@@ -1,4 +1,4 @@
-#include "controller/replay_journal.h"
+#include "controller/replay/replay_journal.h"
 
 #include <errno.h>
 #include <inttypes.h>

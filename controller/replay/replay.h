@@ -2,8 +2,8 @@
  * What if: a recorded journal once more through the core, with other settings. Blocks; needs no Redis, no
  * agents.
  */
-#ifndef DEFIB_CONTROLLER_REPLAY_H
-#define DEFIB_CONTROLLER_REPLAY_H
+#ifndef DEFIB_CONTROLLER_REPLAY_REPLAY_H
+#define DEFIB_CONTROLLER_REPLAY_REPLAY_H
 
 #include <stdio.h>
 

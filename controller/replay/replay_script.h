@@ -3,14 +3,14 @@
  * cut at the commands that were sent to it. What a container did after its first restart, its second … is
  * then known, and can be played at another time than it was recorded.
  */
-#ifndef DEFIB_CONTROLLER_REPLAY_SCRIPT_H
-#define DEFIB_CONTROLLER_REPLAY_SCRIPT_H
+#ifndef DEFIB_CONTROLLER_REPLAY_REPLAY_SCRIPT_H
+#define DEFIB_CONTROLLER_REPLAY_REPLAY_SCRIPT_H
 
 #include <stddef.h>
 
 #include <uthash.h>
 
-#include "controller/replay_journal.h"
+#include "controller/replay/replay_journal.h"
 
 /* One of the inputs that concern a container. */
 struct replay_item {

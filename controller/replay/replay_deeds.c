@@ -1,4 +1,4 @@
-#include "controller/replay_deeds.h"
+#include "controller/replay/replay_deeds.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* What is to come in a replay beside the recorded inputs: a queue by time. */
-#ifndef DEFIB_CONTROLLER_REPLAY_EVENTS_H
-#define DEFIB_CONTROLLER_REPLAY_EVENTS_H
+#ifndef DEFIB_CONTROLLER_REPLAY_REPLAY_EVENTS_H
+#define DEFIB_CONTROLLER_REPLAY_REPLAY_EVENTS_H
 
 #include <stddef.h>
 #include <stdint.h>

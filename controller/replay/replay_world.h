@@ -5,12 +5,12 @@
  * last; where it does not command, the container stays as it was. What other containers and hosts did stays
  * as it was recorded.
  */
-#ifndef DEFIB_CONTROLLER_REPLAY_WORLD_H
-#define DEFIB_CONTROLLER_REPLAY_WORLD_H
+#ifndef DEFIB_CONTROLLER_REPLAY_REPLAY_WORLD_H
+#define DEFIB_CONTROLLER_REPLAY_REPLAY_WORLD_H
 
 #include "controller/core/policy_config.h"
-#include "controller/replay_deeds.h"
-#include "controller/replay_journal.h"
+#include "controller/replay/replay_deeds.h"
+#include "controller/replay/replay_journal.h"
 
 struct replay_told {
     size_t commands; /* that the replay sent */

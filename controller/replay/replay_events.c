@@ -1,4 +1,4 @@
-#include "controller/replay_events.h"
+#include "controller/replay/replay_events.h"
 
 #include <stdbool.h>
 #include <stdlib.h>

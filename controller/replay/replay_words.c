@@ -1,4 +1,4 @@
-#include "controller/replay_words.h"
+#include "controller/replay/replay_words.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,11 +1,11 @@
-#include "controller/replay_world.h"
+#include "controller/replay/replay_world.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/memory.h"
-#include "controller/replay_inputs.h"
-#include "controller/replay_model.h"
+#include "controller/replay/replay_inputs.h"
+#include "controller/replay/replay_model.h"
 
 enum { ANY_INTERVAL_MS = 10000 };
 

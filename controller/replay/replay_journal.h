@@ -3,14 +3,14 @@
  * `redis-cli --raw XRANGE health:events - +` prints them (the lines between them, ids and field names, are
  * skipped), or as {"data": document}. Blocks on the file.
  */
-#ifndef DEFIB_CONTROLLER_REPLAY_JOURNAL_H
-#define DEFIB_CONTROLLER_REPLAY_JOURNAL_H
+#ifndef DEFIB_CONTROLLER_REPLAY_REPLAY_JOURNAL_H
+#define DEFIB_CONTROLLER_REPLAY_REPLAY_JOURNAL_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
 #include "common/err.h"
-#include "controller/replay_deeds.h"
+#include "controller/replay/replay_deeds.h"
 #include "proto/journal.h"
 
 /* Inputs without a gap, from a JOURNAL_START on. */
