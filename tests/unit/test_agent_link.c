@@ -456,7 +456,7 @@ static void a_url_that_changes_all_the_time_is_followed_slowly(void **state)
     agent_link_learn(fixture->link, "h1", urls[0], 0);
     agent_link_learn(fixture->link, "h1", urls[1], 0);
     run_until(fixture, is_at_sock2);
-    assert_true(mono_diff(clock_mono_now(), before) > 4000);
+    assert_true(mono_diff(clock_mono_now(), before) > 2000); /* a move at once takes milliseconds */
 }
 
 static void count_entry(void *arg, const char *host, const char *url)
