@@ -67,10 +67,9 @@ void check_alert(int controller, const struct alert *alert)
     sim_say("ALERT %s %s %s %s %s", alert_type_name(alert->type), name, alert->action, alert->reason,
             alert->detail);
     check_expect("alert", name, alert_type_name(alert->type));
-    if (told_controller_at !=
-        sim->controller_started_at) { /* another process knows of nothing that was told */
+    if (told_controller_at != sim->controller_started_at) { /* who begins to lead knows of nothing told */
         told_controller_at = sim->controller_started_at;
-        memset(is_lost_told, 0, sizeof is_lost_told);
+        memset(is_lost_told[sim->leader], 0, sizeof is_lost_told[sim->leader]);
         told_count = 0;
     }
     check_many_alert(alert);

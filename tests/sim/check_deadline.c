@@ -7,6 +7,8 @@
 #include "tests/sim/check.h"
 #include "tests/sim/sim.h"
 
+enum { HOLD_SEEN_MS = 30000 }; /* two looks at the holds */
+
 bool check_may_restart(const struct box *box)
 {
     return sim->policy.is_enabled && sim->policy.max_attempts > 0 && box->is_allowed && !box->is_denied &&
@@ -130,7 +132,9 @@ void check_after_cooldown(void *arg)
     int64_t begun = box->cooldown_until - sim->policy.cooldown_ms;
     bool is_apart = sim->controller_wall_offset[0] != sim->controller_wall_offset[1];
     bool is_reread = sim->led_at > begun && (sim->clock_jumped_at > begun || is_apart);
-    bool is_fair = check_may_restart(box) && is_bad && is_calm && !is_patient && !is_reread &&
+    /* That a hold is over is seen at the next look. */
+    bool is_let_go = sim->now - box->released_at < HOLD_SEEN_MS;
+    bool is_fair = check_may_restart(box) && is_bad && is_calm && !is_patient && !is_reread && !is_let_go &&
                    sim->now - sim->last_fault_at > 200000 && box->sends[0] < box->cooldown_until;
     if (is_fair && box->cooldown_until != 0 && box->cooldown_until <= sim->now - 170000) {
         INV(22, false, "%s still fails %lld s after its cooldown, and nobody tries again", box->name,
