@@ -198,9 +198,9 @@ char *agent_inventory(struct agent *agent, size_t *len)
                                                   : NULL;
 }
 
-bool agent_has_redis(const struct agent *agent)
+enum redis_word agent_redis(const struct agent *agent)
 {
-    return heartbeat_publisher_has_redis(agent->publisher);
+    return heartbeat_publisher_redis(agent->publisher);
 }
 
 uint64_t agent_change(const struct agent *agent)

@@ -25,6 +25,7 @@
 #include "common/clock.h"
 #include "common/loop.h"
 #include "common/settings.h"
+#include "proto/command.h"
 #include "proto/envelope.h"
 
 struct engine_client;
@@ -100,7 +101,7 @@ uint64_t agent_change(const struct agent *agent);
  * first list of containers, and where it would be too large. */
 char *agent_inventory(struct agent *agent, size_t *len);
 
-/* Redis takes our writes, as far as the last ones told. */
-bool agent_has_redis(const struct agent *agent);
+/* Whether Redis takes our writes, as far as the last ones told. */
+enum redis_word agent_redis(const struct agent *agent);
 
 #endif

@@ -64,7 +64,7 @@ static uint8_t *seal(const struct command_desk *desk, const struct key_ring *key
     memory_set_text(answer->agent, sizeof answer->agent, desk->options.agent);
     answer->epoch = command_runner_epoch(desk->options.runner);
     answer->change = desk->options.change(desk->options.arg);
-    answer->redis = desk->options.has_redis(desk->options.arg) ? REDIS_WORD_UP : REDIS_WORD_DOWN;
+    answer->redis = desk->options.redis(desk->options.arg);
     size_t body_len;
     cleanup_free uint8_t *body = answer_encode(answer, &body_len);
     return envelope_seal(keys, ENVELOPE_ANSWER, desk->options.host, body, body_len, len);

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "agent/command_runner.h"
+#include "proto/command.h"
 #include "proto/envelope.h"
 
 struct command_desk;
@@ -24,7 +25,7 @@ struct command_desk_options {
     struct mono (*now)(void *arg);
     uint64_t (*change)(void *arg);              /* of the inventory */
     char *(*inventory)(void *arg, size_t *len); /* fresh text, given; NULL: it cannot be told */
-    bool (*has_redis)(void *arg);               /* Redis takes this agent's writes */
+    enum redis_word (*redis)(void *arg);        /* whether Redis takes this agent's writes */
 };
 
 struct command_desk_counters {

@@ -164,9 +164,9 @@ static char *desk_inventory(void *arg, size_t *len)
     return agent_inventory(((struct command_server *)arg)->agent, len);
 }
 
-static bool desk_has_redis(void *arg)
+static enum redis_word desk_redis(void *arg)
 {
-    return agent_has_redis(((struct command_server *)arg)->agent);
+    return agent_redis(((struct command_server *)arg)->agent);
 }
 
 /* ---- the door ---- */
@@ -262,7 +262,7 @@ static void open_desk(struct command_server *server)
                                                  .now = port_now,
                                                  .change = desk_change,
                                                  .inventory = desk_inventory,
-                                                 .has_redis = desk_has_redis};
+                                                 .redis = desk_redis};
     server->desk = command_desk_new(&options);
     command_desk_set_keys(server->desk, &server->agent->keys);
 }

@@ -420,9 +420,12 @@ static void on_registered(void *arg, const struct redis_reply *reply)
     }
 }
 
-bool heartbeat_publisher_has_redis(const struct heartbeat_publisher *publisher)
+enum redis_word heartbeat_publisher_redis(const struct heartbeat_publisher *publisher)
 {
-    return redis_link_is_up(publisher->link) && !publisher->is_error_told;
+    if (redis_link_is_up(publisher->link)) {
+        return publisher->is_error_told ? REDIS_WORD_DOWN : REDIS_WORD_UP;
+    }
+    return publisher->redis_losses == 0 ? REDIS_WORD_UNKNOWN : REDIS_WORD_DOWN;
 }
 
 static void publish_registration(struct heartbeat_publisher *publisher)

@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "proto/command.h"
+
 struct agent;
 struct heartbeat_publisher;
 
@@ -30,7 +32,8 @@ char *heartbeat_publisher_registration(struct heartbeat_publisher *publisher, si
 /* A command over its connection, whatever comes of it; dropped while Redis is away. Borrows. */
 void heartbeat_publisher_send(struct heartbeat_publisher *publisher, int argc, const char *const *argv);
 
-/* Connected, and the last write was taken. */
-bool heartbeat_publisher_has_redis(const struct heartbeat_publisher *publisher);
+/* Up: connected, and the last write was taken. Unknown until the first try to connect has ended: who leads
+ * takes the word of an agent that has no Redis for more than that. */
+enum redis_word heartbeat_publisher_redis(const struct heartbeat_publisher *publisher);
 
 #endif

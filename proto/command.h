@@ -42,7 +42,7 @@ struct command {
     uint64_t if_change;  /* inventory: nothing newer than this change: no payload; 0: send */
 };
 
-/* UNKNOWN: an agent that does not say, or a word of a later version. */
+/* UNKNOWN: an agent that has only just started, or does not say, or a word of a later version. */
 enum redis_word { REDIS_WORD_UNKNOWN, REDIS_WORD_UP, REDIS_WORD_DOWN };
 
 /* Owns its payload. */

@@ -72,7 +72,7 @@ enum lease_grant leadership_granted(struct leadership *leadership, const struct 
 /* Redis says that another one holds it. */
 void leadership_refused(struct leadership *leadership);
 
-/* An agent's word, over nng or (UNKNOWN) in its registration, which lies in Redis. */
+/* An agent's word over nng; UNKNOWN also for its registration, which lies in Redis. */
 void leadership_heard(struct leadership *leadership, uint64_t epoch, enum redis_word redis, struct mono now);
 
 /* The role as of now. Does not mind being asked late: who had a right to command is taken to have used it. */

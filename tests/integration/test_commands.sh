@@ -252,6 +252,27 @@ test_garbage_is_passed_over() {
     expect_match "$lines" "^[12]$" "lines about garbage"
 }
 
+# says WORD: an answer tells that of the agent's Redis.
+says() { [ "$(send ping timeout_ms=500 | jq -r .redis)" = "$1" ]; }
+
+test_an_answer_tells_whether_the_agent_has_redis() {
+    local began
+    start_redis
+    kill -STOP "$(pid_of redis)" # takes connections, and is silent
+    began=$(now_ms)
+    start_agent
+    wait_for 10 'not says ""'
+    # An agent that has only just started knows nothing of it: who leads would take its "down" for an outage.
+    if ! says unknown && is_before $((began + 2500)); then
+        fail 'an agent that has only just started knows of its Redis'
+    fi
+    wait_for 20 'says down'
+    kill -CONT "$(pid_of redis)"
+    wait_for 20 'says up'
+    stop_redis
+    wait_for 20 'says down'
+}
+
 test_a_long_stop_holds_up_nothing() {
     local id before quick worst deadline took began
     run_service svc-slow -e IGNORE_TERM=1

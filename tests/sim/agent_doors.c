@@ -162,9 +162,12 @@ static uint64_t desk_change(void *arg)
     return agent_change(&((struct agent_node *)arg)->agent);
 }
 
-static bool desk_has_redis(void *arg)
+static enum redis_word desk_redis(void *arg)
 {
-    return redis_link_is_up(((struct agent_node *)arg)->link);
+    const struct agent_node *node = arg;
+    return redis_link_is_up(node->link) ? REDIS_WORD_UP
+           : node->has_lost_redis       ? REDIS_WORD_DOWN
+                                        : REDIS_WORD_UNKNOWN;
 }
 
 static char *desk_inventory(void *arg, size_t *len)
@@ -261,7 +264,7 @@ static void serve(struct agent_node *node, const struct rpc_query *query, struct
     memory_set_text(answer->agent, sizeof answer->agent, node->agent.id);
     answer->change = agent_change(&node->agent);
     answer->epoch = command_runner_epoch(node->runner);
-    answer->redis = desk_has_redis(node) ? REDIS_WORD_UP : REDIS_WORD_DOWN;
+    answer->redis = desk_redis(node);
 }
 
 void agent_node_query(int host, const struct rpc_query *query)
@@ -312,7 +315,7 @@ void agent_doors_open(struct agent_node *node)
                                         .now = port_now,
                                         .change = desk_change,
                                         .inventory = desk_inventory,
-                                        .has_redis = desk_has_redis};
+                                        .redis = desk_redis};
     node->desk = command_desk_new(&desk);
     command_desk_set_keys(node->desk, sim_keys());
 }

@@ -118,8 +118,9 @@ static void on_redis_up(void *arg)
 
 static void on_redis_down(void *arg, const char *reason)
 {
-    (void)arg;
+    struct agent_node *node = arg;
     (void)reason;
+    node->has_lost_redis = true;
 }
 
 static void make_id(struct agent_node *node)
@@ -213,6 +214,7 @@ void agent_node_start(int host)
     node->command_tick = loop_timer_new(agent->loop, agent_doors_tick, node);
     node->interval_due = sim->now + sim->plan->beat_interval_ms;
     loop_timer_start(node->interval, sim->plan->beat_interval_ms, sim->plan->beat_interval_ms);
+    node->has_lost_redis = false;
     struct redis_link_options options = {.on_up = on_redis_up, .on_down = on_redis_down, .arg = node};
     node->link = redis_link_open(agent->loop, &options);
     node->runs = true;

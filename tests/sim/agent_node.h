@@ -36,6 +36,7 @@ struct agent_node {
     char dir[32], name[24];
     bool runs, is_restarting;
     struct redis_link *link;
+    bool has_lost_redis; /* or has not found it */
     struct command_runner *runner;
     struct command_desk *desk;
     struct loop_timer *interval, *command_tick;

@@ -57,6 +57,9 @@ static void print_text(const char *name, const char *text)
     putchar('"');
 }
 
+static const char *const redis_words[] = {
+    [REDIS_WORD_UNKNOWN] = "unknown", [REDIS_WORD_UP] = "up", [REDIS_WORD_DOWN] = "down"};
+
 static void print_answer(const struct sender *sender, const struct answer *answer, bool is_signed)
 {
     char id[LIMIT_COMMAND_ID_SIZE];
@@ -68,6 +71,7 @@ static void print_answer(const struct sender *sender, const struct answer *answe
     print_text("started_at", answer->started_at);
     print_text("host", answer->host);
     print_text("agent", answer->agent);
+    print_text("redis", redis_words[answer->redis]);
     printf(", \"took_ms\": %lld, \"epoch\": %llu, \"change\": %llu, \"payload_len\": %zu}\n",
            (long long)answer->took_ms, (unsigned long long)answer->epoch, (unsigned long long)answer->change,
            answer->payload_len);

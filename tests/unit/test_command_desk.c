@@ -20,7 +20,7 @@ struct fixture {
     struct mono now;
     unsigned looks;
     uint64_t change;
-    bool is_redis_away;
+    enum redis_word redis;
     struct command_runner *runner;
     struct command_desk *desk;
     struct key_ring keys;
@@ -80,9 +80,9 @@ static char *desk_inventory(void *arg, size_t *len)
     return memory_copy_text("{\"host\":\"h1\"}");
 }
 
-static bool desk_has_redis(void *arg)
+static enum redis_word desk_redis(void *arg)
 {
-    return !((struct fixture *)arg)->is_redis_away;
+    return ((struct fixture *)arg)->redis;
 }
 
 static struct key_ring ring_of(const char *text)
@@ -113,10 +113,11 @@ static int setup(void **state)
                                                  .now = port_now,
                                                  .change = desk_change,
                                                  .inventory = desk_inventory,
-                                                 .has_redis = desk_has_redis};
+                                                 .redis = desk_redis};
     fixture->desk = command_desk_new(&options);
     fixture->keys = ring_of(KEY_1);
     fixture->change = 7;
+    fixture->redis = REDIS_WORD_UP;
     command_desk_set_keys(fixture->desk, &fixture->keys);
     *state = fixture;
     return 0;
@@ -183,10 +184,13 @@ static void answers_ping_inventory_restart_and_outcome(void **state)
     assert_null(answer.payload);
     answer_fini(&answer);
 
-    fixture->is_redis_away = true;
-    answer = exchange(fixture, &fixture->keys, &fixture->keys, &command);
-    assert_int_equal(answer.redis, REDIS_WORD_DOWN);
-    answer_fini(&answer);
+    static const enum redis_word words[] = {REDIS_WORD_DOWN, REDIS_WORD_UNKNOWN};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        fixture->redis = words[i];
+        answer = exchange(fixture, &fixture->keys, &fixture->keys, &command);
+        assert_int_equal(answer.redis, words[i]);
+        answer_fini(&answer);
+    }
 
     command = command_for(2, OP_INVENTORY);
     answer = exchange(fixture, &fixture->keys, &fixture->keys, &command);
@@ -217,7 +221,7 @@ static void answers_ping_inventory_restart_and_outcome(void **state)
     assert_int_equal(answer.code, ANSWER_BUSY);
     answer_fini(&answer);
     struct command_desk_counters counters = command_desk_counters(fixture->desk);
-    assert_int_equal(counters.requests, 8);
+    assert_int_equal(counters.requests, 9);
     assert_int_equal(counters.accepted, 1);
     assert_int_equal(counters.refused, 1);
     assert_int_equal(counters.unauthorized + counters.garbage, 0);

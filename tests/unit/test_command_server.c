@@ -155,10 +155,10 @@ char *agent_inventory(struct agent *agent, size_t *len)
     return memory_copy_text("{}");
 }
 
-bool agent_has_redis(const struct agent *agent)
+enum redis_word agent_redis(const struct agent *agent)
 {
     (void)agent;
-    return true;
+    return REDIS_WORD_UP;
 }
 
 /* ---- the test's hand ---- */
