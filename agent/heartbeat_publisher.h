@@ -32,8 +32,8 @@ char *heartbeat_publisher_registration(struct heartbeat_publisher *publisher, si
 /* A command over its connection, whatever comes of it; dropped while Redis is away. Borrows. */
 void heartbeat_publisher_send(struct heartbeat_publisher *publisher, int argc, const char *const *argv);
 
-/* Up: connected, and the last write was taken. Unknown until the first try to connect has ended: who leads
- * takes the word of an agent that has no Redis for more than that. */
+/* Up: connected, and the last write was taken. Unknown until the first try to connect has ended: a "down" is
+ * evidence that nobody has Redis, and a controller may lead on by it. */
 enum redis_word heartbeat_publisher_redis(const struct heartbeat_publisher *publisher);
 
 #endif
