@@ -121,6 +121,11 @@ void check_death(struct box *box)
 void check_after_cooldown(void *arg)
 {
     struct box *box = sim->boxes[(int)(intptr_t)arg];
+    /* A hold that is over is asked about again once that is seen. */
+    if (box->released_at != 0 && sim->now < box->released_at + HOLD_SEEN_MS) {
+        sim_at(box->released_at + HOLD_SEEN_MS, NULL, check_after_cooldown, NULL, arg);
+        return;
+    }
     bool is_bad = box->good_since == 0 && !box->is_operator_stopped && box->state != CONTAINER_PAUSED;
     int64_t calm_ms = sim->now - sim_calm_since(box->docker->index);
     /* After an outage each begins with fresh grace. */
@@ -132,9 +137,7 @@ void check_after_cooldown(void *arg)
     int64_t begun = box->cooldown_until - sim->policy.cooldown_ms;
     bool is_apart = sim->controller_wall_offset[0] != sim->controller_wall_offset[1];
     bool is_reread = sim->led_at > begun && (sim->clock_jumped_at > begun || is_apart);
-    /* That a hold is over is seen at the next look. */
-    bool is_let_go = sim->now - box->released_at < HOLD_SEEN_MS;
-    bool is_fair = check_may_restart(box) && is_bad && is_calm && !is_patient && !is_reread && !is_let_go &&
+    bool is_fair = check_may_restart(box) && is_bad && is_calm && !is_patient && !is_reread &&
                    sim->now - sim->last_fault_at > 200000 && box->sends[0] < box->cooldown_until;
     if (is_fair && box->cooldown_until != 0 && box->cooldown_until <= sim->now - 170000) {
         INV(22, false, "%s still fails %lld s after its cooldown, and nobody tries again", box->name,

@@ -450,13 +450,13 @@ static void a_url_that_changes_all_the_time_is_followed_slowly(void **state)
     agent_link_learn(fixture->link, "h1", urls[1], 0); /* back, before anybody went */
     run_for(fixture, is_at_sock3, 6000);
     assert_true(is_at_sock2(fixture));
+    struct mono before = clock_mono_now(); /* the first of the two moves is not earlier */
     agent_link_learn(fixture->link, "h1", urls[2], 0);
     run_until(fixture, is_at_sock3);
-    struct mono before = clock_mono_now();
     agent_link_learn(fixture->link, "h1", urls[0], 0);
     agent_link_learn(fixture->link, "h1", urls[1], 0);
     run_until(fixture, is_at_sock2);
-    assert_true(mono_diff(clock_mono_now(), before) > 2000); /* a move at once takes milliseconds */
+    assert_true(mono_diff(clock_mono_now(), before) > 4000);
 }
 
 static void count_entry(void *arg, const char *host, const char *url)
